@@ -1,0 +1,26 @@
+export { assert, assertSafeInteger, AssertionFailure } from './assert.js';
+export { crc32, readInt64, varintSizeBytes, writeInt64, writeVarint } from './bytes.js';
+export { systemClock, type CancelTimer, type Clock } from './clock.js';
+export {
+  bytes,
+  choice,
+  count,
+  environmentName,
+  flag,
+  list,
+  loadConfig,
+  ms,
+  nearest,
+  text,
+  type ConfigSources,
+  type Setting,
+  type SettingsOf,
+  type SettingsTable,
+} from './config/config.js';
+export { type Disk, type DiskFile, type DiskUsage } from './disk/disk.js';
+export { nodeDisk } from './disk/node-disk.js';
+export { errorTable, errorText, isMqError, MqError, type ErrorCode } from './errors.js';
+export { Lifecycle } from './lifecycle.js';
+export { createLogger, silentLogger, type Logger, type LogFields, type LogLevel } from './logger.js';
+export { createPrng, type Prng } from './prng.js';
+export { RingQueue } from './ring-queue.js';

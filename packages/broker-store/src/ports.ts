@@ -1,0 +1,83 @@
+import { type LogStorage } from '@raftmq/raft';
+
+/** A key-value engine with ordered keys and atomic batches. RocksDB in production, memory in the simulator. */
+export interface KvEngine {
+  get(key: Buffer): Promise<Buffer | null>;
+  /** All pairs whose key starts with `prefix`, ascending. */
+  scan(prefix: Buffer): AsyncIterable<KvPair>;
+  /** All of it or nothing, even across a crash; durable after the next `flush` or by itself some time later. */
+  write(batch: KvBatch): Promise<void>;
+  /** What was written before is durable when it resolves. */
+  flush(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface KvPair {
+  readonly key: Buffer;
+  readonly value: Buffer;
+}
+
+export interface KvBatch {
+  readonly puts: readonly KvPair[];
+  readonly deletes: readonly Buffer[];
+}
+
+/** The CommitLog: the Raft log of a group, and the one place where messages lie. */
+export interface CommitLogReader extends LogStorage {
+  /** Position of the first byte still held. */
+  readonly firstPosition: number;
+  /** The record at `position` when memory has it (recently appended), else null. A view: do not write to it. */
+  cachedRecord(position: number, sizeBytes: number): Buffer | null;
+  /** The record at `position`, from memory or disk; null when it is no longer held. */
+  readRecord(position: number, sizeBytes: number): Promise<Buffer | null>;
+}
+
+/** Some entries of one queue, as parallel arrays; entry i has offset fromOffset + i. */
+export interface QueueSlice {
+  readonly fromOffset: number;
+  readonly count: number;
+  readonly positions: Float64Array;
+  readonly sizesBytes: Int32Array;
+  /** Java's String.hashCode of the tag, 0 without one. */
+  readonly tagHashes: Int32Array;
+}
+
+/**
+ * Which message lies where: per queue a dense array of (position, size, tag hash), in memory at the tail and in a file
+ * of fixed entries behind. Derived from the log: never synced on its own, cut back and appended again at recovery.
+ */
+export interface QueueIndex {
+  /** Smallest offset whose message the log still holds; 0 for an unknown queue. */
+  minOffset(topic: string, queueId: number): number;
+  /** Offset that the next message will get; 0 for an unknown queue. */
+  maxOffset(topic: string, queueId: number): number;
+  /** `queueOffset` must equal maxOffset (asserted); lower ones, replayed after a restart, are ignored. */
+  append(topic: string, queueId: number, queueOffset: number, position: number, sizeBytes: number, tagHash: number): void;
+  /** At most `countMax` entries from `fromOffset` on; fewer at the end of the queue. */
+  read(topic: string, queueId: number, fromOffset: number, countMax: number): QueueSlice;
+  /** Everything appended before this call is durable when it resolves. */
+  flush(): Promise<void>;
+  /** Forgets offsets from `endOffset` on: recovery cuts back to the checkpoint. */
+  truncate(topic: string, queueId: number, endOffset: number): Promise<void>;
+  /** Moves minOffset past messages below `firstPosition`. */
+  dropBelow(firstPosition: number): void;
+  deleteTopic(topic: string): Promise<void>;
+  /** Topic and queue id of every queue there is. */
+  queues(): Iterable<readonly [topic: string, queueId: number]>;
+  close(): Promise<void>;
+}
+
+/** The state machine's tables at one applied index. */
+export interface Checkpoint {
+  readonly appliedIndex: number;
+  /** Row by key; keys are `<table>/<name…>`. */
+  readonly rows: ReadonlyMap<string, Buffer>;
+}
+
+/** Rows and the applied index, always changed together in one write batch (R19). */
+export interface StateStore {
+  /** The last saved state; appliedIndex 0 and no rows when there is none. */
+  load(): Promise<Checkpoint>;
+  save(appliedIndex: number, puts: ReadonlyMap<string, Buffer>, deletes: Iterable<string>): Promise<void>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,114 @@
+import { type MqError } from '@raftmq/base';
+import { type RoleStatus } from '@raftmq/raft';
+
+/** Types of a topic: what its messages may be. */
+export type TopicType = 'NORMAL' | 'FIFO' | 'DELAY' | 'TRANSACTION' | 'MIXED' | 'LITE' | 'PRIORITY';
+
+/** A topic of this broker group; rows of the replicated state. Names are full names (`namespace%name` with a namespace). */
+export interface TopicConfig {
+  readonly name: string;
+  readonly type: TopicType;
+  readonly queues: number;
+  /** Bits: 4 readable, 2 writable. */
+  readonly permission: number;
+}
+
+/** A consumer group; a row of the replicated state. */
+export interface GroupConfig {
+  readonly name: string;
+  /** Ordered consumption. */
+  readonly fifo: boolean;
+  /** Deliveries before the dead-letter queue, the first one counted: 1 + retries. */
+  readonly maxAttempts: number;
+}
+
+/** A message as a producer handed it in, checked. `body` may be a view of the request. */
+export interface PublishMessage {
+  readonly messageId: string;
+  readonly body: Buffer;
+  readonly tag: string | null;
+  readonly keys: readonly string[];
+  /** Name, value, name, value … */
+  readonly userProperties: readonly string[];
+  readonly messageGroup: string | null;
+  readonly traceContext: string | null;
+  readonly bornTimestampMs: number;
+  readonly bornHost: string;
+  /** The body is gzip-compressed by the sender. */
+  readonly gzip: boolean;
+}
+
+export interface SendResult {
+  readonly queueId: number;
+  /** Offset of the first message; the others follow without a gap. */
+  readonly firstQueueOffset: number;
+}
+
+export interface ReceiveRequest {
+  readonly group: string;
+  readonly topic: string;
+  /** One queue, or null for all queues of the topic. */
+  readonly queueId: number | null;
+  readonly batchSize: number;
+  readonly invisibleMs: number;
+  /** The lease is prolonged while the client lives. */
+  readonly autoRenew: boolean;
+  readonly clientId: string;
+  /** Longest time to hold the call when there is nothing; 0 answers at once. */
+  readonly pollingMs: number;
+  /** Tags to let through; null = all. */
+  readonly tags: readonly string[] | null;
+  readonly attemptId: string | null;
+  /** Aborted when the caller is gone: what it would have got stays visible. */
+  readonly signal: AbortSignal;
+}
+
+export interface DeliveredMessage {
+  /** The stored message, classic layout; a view, valid until the answer is encoded. */
+  readonly record: Buffer;
+  readonly receiptHandle: string;
+  /** From 1. */
+  readonly deliveryAttempt: number;
+  readonly invisibleMs: number;
+}
+
+export interface AckTarget {
+  readonly messageId: string;
+  readonly receiptHandle: string;
+}
+
+/**
+ * What the group's leader does for clients. Every method that changes something goes through the log and settles when
+ * the change is committed and applied; it rejects with MqError: TOO_MANY_REQUESTS at a limit, HA_NOT_AVAILABLE when
+ * leadership is lost before the outcome is known to have failed, REQUEST_TIMEOUT when it stays unknown.
+ * On a replica that is not a writable leader every method rejects with HA_NOT_AVAILABLE: callers forward instead.
+ */
+export interface Messaging {
+  readonly role: RoleStatus;
+
+  topic(name: string): TopicConfig | null;
+  topics(): Iterable<TopicConfig>;
+  /** Grows with every change of a topic. */
+  readonly topicsVersion: number;
+  group(name: string): GroupConfig | null;
+  groups(): Iterable<GroupConfig>;
+
+  /** Stores all messages in one queue, in order, in one entry. `queueId` null = round robin, or by message group. */
+  send(topic: TopicConfig, messages: readonly PublishMessage[]): Promise<SendResult>;
+  /** [] when nothing came in time. Creates the group with defaults on first use. */
+  receive(request: ReceiveRequest): Promise<readonly DeliveredMessage[]>;
+  /** One entry per target, in order: null = acknowledged. */
+  ack(group: string, topic: string, targets: readonly AckTarget[]): Promise<readonly (MqError | null)[]>;
+  /** @returns the new receipt handle */
+  changeInvisible(group: string, topic: string, target: AckTarget, invisibleMs: number, suspend: boolean): Promise<string>;
+  forwardToDeadLetterQueue(group: string, topic: string, target: AckTarget): Promise<void>;
+  /** The client said goodbye or expired: what auto-renew held for it becomes visible after 1 s. */
+  clientGone(clientId: string, group: string | null): void;
+  /** The client was heard of: its auto-renewed leases live on. */
+  clientSeen(clientId: string): void;
+
+  putTopic(topic: TopicConfig): Promise<void>;
+  deleteTopic(name: string): Promise<void>;
+  putGroup(group: GroupConfig): Promise<void>;
+  deleteGroup(name: string): Promise<void>;
+}

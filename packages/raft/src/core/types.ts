@@ -1,0 +1,108 @@
+import { type Entry } from './entry.js';
+
+/** Position of a replica in its group: 0, 1, 2 … Never reused. */
+export type NodeId = number;
+
+export type Role = 'follower' | 'pre-candidate' | 'candidate' | 'leader';
+
+/** What a replica must have on disk before it answers (R01): one record, written and synced as a whole. */
+export interface HardState {
+  readonly term: number;
+  readonly votedFor: NodeId | null;
+}
+
+interface Routed {
+  readonly from: NodeId;
+  readonly to: NodeId;
+  readonly term: number;
+}
+
+/** Asks for a vote. With `pre`, `term` is the term the sender would campaign in; nothing is remembered (R07). */
+export interface VoteRequest extends Routed {
+  readonly kind: 'vote-request';
+  readonly pre: boolean;
+  readonly lastIndex: number;
+  readonly lastTerm: number;
+  /** The leader itself asked the sender to take over: answer although a leader is alive (R09, R11). */
+  readonly transfer: boolean;
+}
+
+export interface VoteResponse extends Routed {
+  readonly kind: 'vote-response';
+  readonly pre: boolean;
+  readonly granted: boolean;
+}
+
+/** Replicates entries; without entries it is a heartbeat. */
+export interface AppendRequest extends Routed {
+  readonly kind: 'append-request';
+  readonly prevIndex: number;
+  readonly prevTerm: number;
+  readonly commitIndex: number;
+  readonly entries: readonly Entry[];
+  /** The leader's monotonic clock when it sent this; the answer echoes it, which dates the lease (R08). */
+  readonly sentAtMs: number;
+  /** Number of the read round this request belongs to, echoed (R10). */
+  readonly readRound: number;
+}
+
+export interface AppendResponse extends Routed {
+  readonly kind: 'append-response';
+  readonly success: boolean;
+  /** On success: everything through here matches the leader's log *and* is durable here (R02). */
+  readonly matchIndex: number;
+  /** On refusal: what the follower has at prevIndex, so that one round skips one term (R16). */
+  readonly conflictTerm: number;
+  readonly conflictFirstIndex: number;
+  readonly lastIndex: number;
+  readonly sentAtMs: number;
+  readonly readRound: number;
+}
+
+/** "Campaign now": the leader hands over (R11). */
+export interface TimeoutNow extends Routed {
+  readonly kind: 'timeout-now';
+}
+
+export type Message = VoteRequest | VoteResponse | AppendRequest | AppendResponse | TimeoutNow;
+
+/** Everything that can happen to a replica. */
+export type Input =
+  | { readonly kind: 'tick' }
+  | { readonly kind: 'message'; readonly message: Message }
+  /** The leader's next entry: sealed by the driver with index = lastIndex + 1 and the current term (asserted). */
+  | { readonly kind: 'propose'; readonly entry: Entry }
+  /** Disk work finished. The term tells a late sync from one of a tail rewritten in the meantime (R02). */
+  | { readonly kind: 'synced'; readonly throughIndex: number; readonly term: number }
+  /** The connection to a peer broke. From the leader it is a hint to ask for a pre-vote at once. */
+  | { readonly kind: 'peer-lost'; readonly peer: NodeId }
+  /** A linearizable read; answered in `Effects.reads` with the same `id` (R10). */
+  | { readonly kind: 'read'; readonly id: number }
+  /** Hand leadership to `target`, or to the best follower when null (R11). */
+  | { readonly kind: 'transfer'; readonly target: NodeId | null };
+
+/** The answer to a read: serve it once `index` is applied; null = not leader or lease lost, ask elsewhere. */
+export interface ReadResult {
+  readonly id: number;
+  readonly index: number | null;
+}
+
+/**
+ * What the driver must do after one step, in this order: persist `hardState` and `appends`; send `sendNow` at once;
+ * send `sendAfterSync` only when that disk work is durable; apply through `committedThrough`.
+ * Owned by the core and reused: move things out before the next step.
+ */
+export interface Effects {
+  /** Persist before (or together with) `appends`; null = unchanged. */
+  hardState: HardState | null;
+  /** May replace a conflicting tail, from `appends[0].index` on. */
+  appends: Entry[];
+  sendNow: Message[];
+  /** Votes and acknowledgements: only once everything of this step is durable. */
+  sendAfterSync: Message[];
+  /** Index up to which the state machine may apply; never goes back. */
+  committedThrough: number;
+  reads: ReadResult[];
+  /** Role, term or leader changed in this step. */
+  roleChanged: boolean;
+}

@@ -1,0 +1,38 @@
+export {
+  ENTRY_HEADER_SIZE_BYTES,
+  ENTRY_SIZE_BYTES_MAX,
+  entryEnd,
+  entryType,
+  readEntry,
+  readEntryHeader,
+  sealEntry,
+  type Entry,
+  type EntryHeader,
+  type EntryMeta,
+  type EntryType,
+} from './core/entry.js';
+export {
+  type AppendRequest,
+  type AppendResponse,
+  type Effects,
+  type HardState,
+  type Input,
+  type Message,
+  type NodeId,
+  type ReadResult,
+  type Role,
+  type TimeoutNow,
+  type VoteRequest,
+  type VoteResponse,
+} from './core/types.js';
+export {
+  type HardStateStore,
+  type LogStorage,
+  type Proposal,
+  type RejectReason,
+  type RoleStatus,
+  type SealContext,
+  type StateMachine,
+  type Transport,
+  type TransportReceiver,
+} from './ports.js';
