@@ -8,6 +8,8 @@
 export interface Disk {
   /** Opens for reading and writing. Without `create`, a missing file rejects with code ENOENT. */
   open(path: string, options: { readonly create: boolean }): Promise<DiskFile>;
+  /** As `open` without `create`, in this very call: for small derived files that are read on demand. */
+  openSync(path: string): DiskFile;
   /** Names in a directory, ascending, without `.` and `..`; a missing directory gives []. */
   list(directory: string): Promise<string[]>;
   exists(path: string): Promise<boolean>;

@@ -9,9 +9,14 @@ const DIRECTORY_MODE = 0o700;
 export const nodeDisk: Disk = {
   async open(path, { create }) {
     const flags = fs.constants.O_RDWR | (create ? fs.constants.O_CREAT : 0);
-    const handle = await fs.promises.open(path, flags, FILE_MODE);
-    const { size } = await handle.stat();
-    return new NodeDiskFile(path, handle, size);
+    const fd = await new Promise<number>((resolve, reject) => {
+      fs.open(path, flags, FILE_MODE, (error, opened) => (error === null ? resolve(opened) : reject(error)));
+    });
+    return new NodeDiskFile(path, fd, fs.fstatSync(fd).size);
+  },
+  openSync(path) {
+    const fd = fs.openSync(path, fs.constants.O_RDWR);
+    return new NodeDiskFile(path, fd, fs.fstatSync(fd).size);
   },
   async list(directory) {
     try {
@@ -49,14 +54,12 @@ export const nodeDisk: Disk = {
 
 class NodeDiskFile implements DiskFile {
   readonly path: string;
-  readonly #handle: fs.promises.FileHandle;
   readonly #fd: number;
   #sizeBytes: number;
 
-  constructor(path: string, handle: fs.promises.FileHandle, sizeBytes: number) {
+  constructor(path: string, fd: number, sizeBytes: number) {
     this.path = path;
-    this.#handle = handle;
-    this.#fd = handle.fd;
+    this.#fd = fd;
     this.#sizeBytes = sizeBytes;
   }
 
@@ -88,7 +91,7 @@ class NodeDiskFile implements DiskFile {
     const buffer = Buffer.allocUnsafe(lengthBytes);
     let filled = 0;
     while (filled < lengthBytes) {
-      const { bytesRead } = await this.#handle.read(buffer, filled, lengthBytes - filled, position + filled);
+      const bytesRead = await this.#readInto(buffer, filled, position + filled);
       if (bytesRead === 0) break;
       filled += bytesRead;
     }
@@ -106,18 +109,30 @@ class NodeDiskFile implements DiskFile {
     return buffer.subarray(0, filled);
   }
 
+  #readInto(buffer: Buffer, at: number, position: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      fs.read(this.#fd, buffer, at, buffer.length - at, position, (error, bytesRead) =>
+        error === null ? resolve(bytesRead) : reject(error),
+      );
+    });
+  }
+
   async truncate(sizeBytes: number): Promise<void> {
-    await this.#handle.truncate(sizeBytes);
+    await settled((done) => fs.ftruncate(this.#fd, sizeBytes, done));
     this.#sizeBytes = sizeBytes;
   }
 
   sync(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      fs.fdatasync(this.#fd, (error) => (error === null || error === undefined ? resolve() : reject(error)));
-    });
+    return settled((done) => fs.fdatasync(this.#fd, done));
   }
 
   close(): Promise<void> {
-    return this.#handle.close();
+    return settled((done) => fs.close(this.#fd, done));
   }
+}
+
+function settled(call: (done: (error?: Error | null) => void) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    call((error) => (error === null || error === undefined ? resolve() : reject(error)));
+  });
 }
