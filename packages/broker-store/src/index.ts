@@ -1,1 +1,14 @@
-export {};
+export { FileQueueIndex, type FileQueueIndexOptions } from './consumequeue/queue-index.js';
+export { MemoryKvEngine } from './kv/memory-engine.js';
+export { openRocksDb } from './kv/rocksdb-engine.js';
+export {
+  type Checkpoint,
+  type CommitLogReader,
+  type KvBatch,
+  type KvEngine,
+  type KvPair,
+  type QueueIndex,
+  type QueueSlice,
+  type StateStore,
+} from './ports.js';
+export { KvStateStore } from './state-store/kv-state-store.js';

@@ -51,7 +51,10 @@ export interface QueueIndex {
   minOffset(topic: string, queueId: number): number;
   /** Offset that the next message will get; 0 for an unknown queue. */
   maxOffset(topic: string, queueId: number): number;
-  /** `queueOffset` must equal maxOffset (asserted); lower ones, replayed after a restart, are ignored. */
+  /**
+   * `queueOffset` must equal maxOffset (asserted); lower ones, replayed after a restart, are ignored. An empty queue
+   * may begin anywhere: what came before is no longer in the log.
+   */
   append(topic: string, queueId: number, queueOffset: number, position: number, sizeBytes: number, tagHash: number): void;
   /** At most `countMax` entries from `fromOffset` on; fewer at the end of the queue. */
   read(topic: string, queueId: number, fromOffset: number, countMax: number): QueueSlice;
@@ -79,5 +82,7 @@ export interface StateStore {
   /** The last saved state; appliedIndex 0 and no rows when there is none. */
   load(): Promise<Checkpoint>;
   save(appliedIndex: number, puts: ReadonlyMap<string, Buffer>, deletes: Iterable<string>): Promise<void>;
+  /** The last saved state survives a power cut once this resolves: call it before log entries behind it are dropped. */
+  flush(): Promise<void>;
   close(): Promise<void>;
 }
