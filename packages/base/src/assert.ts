@@ -13,6 +13,7 @@ export function assert(condition: boolean, message: string): asserts condition {
 
 /** Asserts that `value` is an integer that a double holds exactly, and returns it. `what` names it in the failure. */
 export function assertSafeInteger(value: number, what: string): number {
-  if (!Number.isSafeInteger(value)) throw new AssertionFailure(`${what} is not a safe integer: ${value}`);
+  if (!Number.isSafeInteger(value))
+    throw new AssertionFailure(`${what} is not a safe integer: ${value}`);
   return value;
 }

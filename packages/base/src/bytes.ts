@@ -14,7 +14,8 @@ export function crc32(bytes: Buffer, seed = 0): number {
  */
 export function readInt64(buffer: Buffer, at: number): number {
   const value = buffer.readInt32BE(at) * TWO_32 + buffer.readUInt32BE(at + 4);
-  if (!Number.isSafeInteger(value)) throw new AssertionFailure(`64-bit value at ${at} exceeds 2^53`);
+  if (!Number.isSafeInteger(value))
+    throw new AssertionFailure(`64-bit value at ${at} exceeds 2^53`);
   return value;
 }
 

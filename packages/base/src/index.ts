@@ -21,6 +21,12 @@ export { type Disk, type DiskFile, type DiskUsage } from './disk/disk.js';
 export { nodeDisk } from './disk/node-disk.js';
 export { errorTable, errorText, isMqError, MqError, type ErrorCode } from './errors.js';
 export { Lifecycle } from './lifecycle.js';
-export { createLogger, silentLogger, type Logger, type LogFields, type LogLevel } from './logger.js';
+export {
+  createLogger,
+  silentLogger,
+  type Logger,
+  type LogFields,
+  type LogLevel,
+} from './logger.js';
 export { createPrng, type Prng } from './prng.js';
 export { RingQueue } from './ring-queue.js';

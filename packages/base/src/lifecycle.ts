@@ -32,12 +32,18 @@ export class Lifecycle {
     for (let part = this.#parts.pop(); part !== undefined; part = this.#parts.pop()) {
       let timer: NodeJS.Timeout | undefined;
       const tooLate = new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(new Error('deadline passed')), Math.max(0, endsAt - Date.now()));
+        timer = setTimeout(
+          () => reject(new Error('deadline passed')),
+          Math.max(0, endsAt - Date.now()),
+        );
       });
       try {
         await Promise.race([Promise.resolve(part.close()), tooLate]);
       } catch (error) {
-        this.#logger.warn({ part: part.name, error: errorText(error) }, 'part did not close cleanly');
+        this.#logger.warn(
+          { part: part.name, error: errorText(error) },
+          'part did not close cleanly',
+        );
       } finally {
         clearTimeout(timer);
       }

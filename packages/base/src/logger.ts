@@ -19,8 +19,14 @@ export interface Logger {
 export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'silent';
 
 /** A logger that writes JSON lines to stderr, so that stdout stays for data. */
-export function createLogger(options: { readonly level: LogLevel; readonly fields?: LogFields }): Logger {
-  return pino({ level: options.level, base: { ...options.fields } }, pino.destination({ fd: 2, sync: true }));
+export function createLogger(options: {
+  readonly level: LogLevel;
+  readonly fields?: LogFields;
+}): Logger {
+  return pino(
+    { level: options.level, base: { ...options.fields } },
+    pino.destination({ fd: 2, sync: true }),
+  );
 }
 
 /** Drops everything: for tests and for the simulator. */

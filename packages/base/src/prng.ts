@@ -38,7 +38,8 @@ export function createPrng(seed: number): Prng {
     pick: (items) => items[prng.integer(0, items.length - 1)]!,
     fork(label) {
       let hash = 0x811c9dc5;
-      for (let i = 0; i < label.length; i++) hash = Math.imul(hash ^ label.charCodeAt(i), 0x01000193) >>> 0;
+      for (let i = 0; i < label.length; i++)
+        hash = Math.imul(hash ^ label.charCodeAt(i), 0x01000193) >>> 0;
       return createPrng((seed % 0x1f_ffff) * 0x1_0000_0000 + ((hash ^ (seed >>> 0)) >>> 0));
     },
   };

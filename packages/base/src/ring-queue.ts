@@ -37,7 +37,9 @@ export class RingQueue<T> {
 
   /** The element `i` places behind the oldest; undefined outside. */
   at(i: number): T | undefined {
-    return i < 0 || i >= this.#size ? undefined : this.#slots[(this.#head + i) & (this.#slots.length - 1)];
+    return i < 0 || i >= this.#size
+      ? undefined
+      : this.#slots[(this.#head + i) & (this.#slots.length - 1)];
   }
 
   clear(): void {

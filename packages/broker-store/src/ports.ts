@@ -55,7 +55,14 @@ export interface QueueIndex {
    * `queueOffset` must equal maxOffset (asserted); lower ones, replayed after a restart, are ignored. An empty queue
    * may begin anywhere: what came before is no longer in the log.
    */
-  append(topic: string, queueId: number, queueOffset: number, position: number, sizeBytes: number, tagHash: number): void;
+  append(
+    topic: string,
+    queueId: number,
+    queueOffset: number,
+    position: number,
+    sizeBytes: number,
+    tagHash: number,
+  ): void;
   /** At most `countMax` entries from `fromOffset` on; fewer at the end of the queue. */
   read(topic: string, queueId: number, fromOffset: number, countMax: number): QueueSlice;
   /** Everything appended before this call is durable when it resolves. */
@@ -81,7 +88,11 @@ export interface Checkpoint {
 export interface StateStore {
   /** The last saved state; appliedIndex 0 and no rows when there is none. */
   load(): Promise<Checkpoint>;
-  save(appliedIndex: number, puts: ReadonlyMap<string, Buffer>, deletes: Iterable<string>): Promise<void>;
+  save(
+    appliedIndex: number,
+    puts: ReadonlyMap<string, Buffer>,
+    deletes: Iterable<string>,
+  ): Promise<void>;
   /** The last saved state survives a power cut once this resolves: call it before log entries behind it are dropped. */
   flush(): Promise<void>;
   close(): Promise<void>;

@@ -18,7 +18,9 @@ export interface Setting<T> {
 }
 
 export type SettingsTable = Readonly<Record<string, Setting<unknown>>>;
-export type SettingsOf<T extends SettingsTable> = { readonly [K in keyof T]: T[K] extends Setting<infer V> ? V : never };
+export type SettingsOf<T extends SettingsTable> = {
+  readonly [K in keyof T]: T[K] extends Setting<infer V> ? V : never;
+};
 
 interface Common {
   readonly doc: string;
@@ -26,7 +28,12 @@ interface Common {
   readonly env?: string;
 }
 
-function setting<T>(kind: string, range: string, options: Common & { readonly default: T }, parse: (text: string) => T): Setting<T> {
+function setting<T>(
+  kind: string,
+  range: string,
+  options: Common & { readonly default: T },
+  parse: (text: string) => T,
+): Setting<T> {
   return {
     kind,
     range,
@@ -39,16 +46,31 @@ function setting<T>(kind: string, range: string, options: Common & { readonly de
 }
 
 /** Free text. */
-export function text(options: Common & { readonly default: string; readonly pattern?: RegExp }): Setting<string> {
-  return setting('text', options.pattern === undefined ? '' : String(options.pattern), options, (value) => {
-    if (options.pattern !== undefined && !options.pattern.test(value)) throw new Error(`must match ${options.pattern}`);
-    return value;
-  });
+export function text(
+  options: Common & { readonly default: string; readonly pattern?: RegExp },
+): Setting<string> {
+  return setting(
+    'text',
+    options.pattern === undefined ? '' : String(options.pattern),
+    options,
+    (value) => {
+      if (options.pattern !== undefined && !options.pattern.test(value))
+        throw new Error(`must match ${options.pattern}`);
+      return value;
+    },
+  );
 }
 
 /** A list written with `;` between its items. */
-export function list(options: Common & { readonly default: readonly string[] }): Setting<readonly string[]> {
-  return setting('list', 'items separated by ;', options, (value) => value.split(';').map((item) => item.trim()).filter((item) => item !== ''));
+export function list(
+  options: Common & { readonly default: readonly string[] },
+): Setting<readonly string[]> {
+  return setting('list', 'items separated by ;', options, (value) =>
+    value
+      .split(';')
+      .map((item) => item.trim())
+      .filter((item) => item !== ''),
+  );
 }
 
 /** true or false. */
@@ -61,7 +83,9 @@ export function flag(options: Common & { readonly default: boolean }): Setting<b
 }
 
 /** One of a closed list of words. */
-export function choice<const T extends string>(options: Common & { readonly default: T; readonly of: readonly T[] }): Setting<T> {
+export function choice<const T extends string>(
+  options: Common & { readonly default: T; readonly of: readonly T[] },
+): Setting<T> {
   return setting<T>('choice', options.of.join(' | '), options, (value) => {
     const found = options.of.find((word) => word === value);
     if (found === undefined) throw new Error(`must be one of ${options.of.join(', ')}`);
@@ -75,13 +99,21 @@ interface Bounds extends Common {
   readonly max: number;
 }
 
-function bounded(kind: string, units: Readonly<Record<string, number>>, options: Bounds): Setting<number> {
+function bounded(
+  kind: string,
+  units: Readonly<Record<string, number>>,
+  options: Bounds,
+): Setting<number> {
   return setting(kind, `${options.min} .. ${options.max}`, options, (value) => {
     const match = /^(-?\d+(?:\.\d+)?)\s*([A-Za-z]*)$/.exec(value.trim());
     const factor = match === null ? undefined : units[match[2]!];
-    if (match === null || factor === undefined) throw new Error(`must be a number${Object.keys(units).length > 1 ? ` with one of the units ${Object.keys(units).filter(Boolean).join(', ')}` : ''}`);
+    if (match === null || factor === undefined)
+      throw new Error(
+        `must be a number${Object.keys(units).length > 1 ? ` with one of the units ${Object.keys(units).filter(Boolean).join(', ')}` : ''}`,
+      );
     const number = Number(match[1]) * factor;
-    if (!(number >= options.min && number <= options.max)) throw new Error(`must be between ${options.min} and ${options.max}`);
+    if (!(number >= options.min && number <= options.max))
+      throw new Error(`must be between ${options.min} and ${options.max}`);
     return number;
   });
 }
@@ -89,9 +121,11 @@ function bounded(kind: string, units: Readonly<Record<string, number>>, options:
 /** A plain number. */
 export const count = (options: Bounds): Setting<number> => bounded('count', { '': 1 }, options);
 /** A duration in milliseconds; `s`, `m`, `h` and `d` may follow the number. */
-export const ms = (options: Bounds): Setting<number> => bounded('ms', { '': 1, ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }, options);
+export const ms = (options: Bounds): Setting<number> =>
+  bounded('ms', { '': 1, ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }, options);
 /** A size in bytes; `KiB`, `MiB` and `GiB` may follow the number. */
-export const bytes = (options: Bounds): Setting<number> => bounded('bytes', { '': 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 }, options);
+export const bytes = (options: Bounds): Setting<number> =>
+  bounded('bytes', { '': 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 }, options);
 
 /** Where settings come from; flags win over environment, environment over file, file over defaults. */
 export interface ConfigSources {
@@ -111,13 +145,22 @@ export function environmentName(name: string): string {
  * ours to judge.
  * @throws MqError CONFIG_INVALID naming the key, the value, where it came from and what is allowed
  */
-export function loadConfig<T extends SettingsTable>(table: T, sources: ConfigSources): SettingsOf<T> {
+export function loadConfig<T extends SettingsTable>(
+  table: T,
+  sources: ConfigSources,
+): SettingsOf<T> {
   const file = sources.file === undefined ? {} : readConfigFile(sources.file);
-  for (const [where, values] of [[`file ${sources.file}`, file], ['flags', sources.flags ?? {}]] as const) {
+  for (const [where, values] of [
+    [`file ${sources.file}`, file],
+    ['flags', sources.flags ?? {}],
+  ] as const) {
     for (const key of Object.keys(values)) {
       if (Object.hasOwn(table, key)) continue;
       const near = nearest(key, Object.keys(table));
-      throw new MqError('CONFIG_INVALID', `unknown setting "${key}" in ${where}; did you mean "${near}"?`);
+      throw new MqError(
+        'CONFIG_INVALID',
+        `unknown setting "${key}" in ${where}; did you mean "${near}"?`,
+      );
     }
   }
   const result: Record<string, unknown> = {};
@@ -138,7 +181,10 @@ export function loadConfig<T extends SettingsTable>(table: T, sources: ConfigSou
     try {
       result[key] = entry.parse(written);
     } catch (error) {
-      throw new MqError('CONFIG_INVALID', `setting "${key}" (from ${found[0]}) is "${written}": ${(error as Error).message}`);
+      throw new MqError(
+        'CONFIG_INVALID',
+        `setting "${key}" (from ${found[0]}) is "${written}": ${(error as Error).message}`,
+      );
     }
   }
   return result as SettingsOf<T>;
@@ -149,7 +195,10 @@ function readConfigFile(path: string): Record<string, unknown> {
   try {
     parsed = JSON.parse(readFileSync(path, 'utf8'));
   } catch (error) {
-    throw new MqError('CONFIG_INVALID', `cannot read the config file ${path}: ${(error as Error).message}`);
+    throw new MqError(
+      'CONFIG_INVALID',
+      `cannot read the config file ${path}: ${(error as Error).message}`,
+    );
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
     throw new MqError('CONFIG_INVALID', `the config file ${path} must hold one JSON object`);
@@ -173,7 +222,9 @@ function editDistance(a: string, b: string): number {
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
     for (let j = 1; j <= b.length; j++) {
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
+      next.push(
+        Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)),
+      );
     }
     row = next;
   }

@@ -10,7 +10,9 @@ export const nodeDisk: Disk = {
   async open(path, { create }) {
     const flags = fs.constants.O_RDWR | (create ? fs.constants.O_CREAT : 0);
     const fd = await new Promise<number>((resolve, reject) => {
-      fs.open(path, flags, FILE_MODE, (error, opened) => (error === null ? resolve(opened) : reject(error)));
+      fs.open(path, flags, FILE_MODE, (error, opened) =>
+        error === null ? resolve(opened) : reject(error),
+      );
     });
     return new NodeDiskFile(path, fd, fs.fstatSync(fd).size);
   },
@@ -102,7 +104,13 @@ class NodeDiskFile implements DiskFile {
     const buffer = Buffer.allocUnsafe(lengthBytes);
     let filled = 0;
     while (filled < lengthBytes) {
-      const bytesRead = fs.readSync(this.#fd, buffer, filled, lengthBytes - filled, position + filled);
+      const bytesRead = fs.readSync(
+        this.#fd,
+        buffer,
+        filled,
+        lengthBytes - filled,
+        position + filled,
+      );
       if (bytesRead === 0) break;
       filled += bytesRead;
     }
