@@ -1,0 +1,107 @@
+import { describe, expect, test } from '@jest/globals';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join, relative } from 'node:path';
+
+const root = join(__dirname, '..', '..');
+const packagesDirectory = join(root, 'packages');
+
+/** Which packages of ours each package may import; `docs/architecture.md` says the same in words. */
+const DOORS: Readonly<Record<string, readonly string[]>> = {
+  base: [],
+  rpc: ['base'],
+  protocol: ['base', 'rpc'],
+  raft: ['base', 'rpc'],
+  'broker-store': ['base', 'protocol', 'raft'],
+  namesrv: ['base', 'rpc', 'protocol', 'raft'],
+  broker: ['base', 'rpc', 'protocol', 'raft', 'broker-store'],
+  client: ['base', 'rpc', 'protocol'],
+  cli: ['base', 'protocol', 'client'],
+  testkit: ['base', 'rpc', 'protocol', 'raft', 'broker-store', 'namesrv', 'broker', 'client'],
+};
+
+function sources(directory: string): string[] {
+  return readdirSync(directory, { recursive: true })
+    .map((name) => join(directory, String(name)))
+    .filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts') && statSync(path).isFile());
+}
+
+function imports(path: string): string[] {
+  const text = readFileSync(path, 'utf8');
+  const found = text.matchAll(/(?:^|\n)\s*(?:import|export)\b[^'"`;]*?from\s+'([^']+)'|import\(\s*'([^']+)'/g);
+  return [...found].map((match) => match[1] ?? match[2]!);
+}
+
+const isTest = (path: string): boolean => path.endsWith('.test.ts');
+
+describe('doors between packages open one way', () => {
+  test('every package is on the map', () => {
+    expect(readdirSync(packagesDirectory).sort()).toEqual(Object.keys(DOORS).sort());
+  });
+
+  test.each(Object.keys(DOORS))('%s imports only what it may', (name) => {
+    const wrong: string[] = [];
+    for (const path of sources(join(packagesDirectory, name, 'src'))) {
+      for (const specifier of imports(path)) {
+        const match = /^@raftmq\/([^/]+)(\/.*)?$/.exec(specifier);
+        if (match === null) {
+          if (specifier.startsWith('..') && join(path, '..', specifier).includes('/packages/') === false) wrong.push(`${relative(root, path)}: ${specifier} leaves the package`);
+          continue;
+        }
+        const [, target, door] = match;
+        const allowed = DOORS[name]!.includes(target!) || (isTest(path) && target === 'testkit');
+        if (!allowed) wrong.push(`${relative(root, path)}: ${specifier}`);
+        if (door !== undefined && door !== '/internal') wrong.push(`${relative(root, path)}: ${specifier} is a deep import`);
+      }
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  test.each(Object.keys(DOORS))('package.json of %s names what its code imports, and no more of ours', (name) => {
+    const manifest = JSON.parse(readFileSync(join(packagesDirectory, name, 'package.json'), 'utf8')) as { dependencies: Record<string, string> };
+    const ours = Object.keys(manifest.dependencies).filter((dependency) => dependency.startsWith('@raftmq/'));
+    expect(ours.map((dependency) => dependency.slice('@raftmq/'.length)).filter((target) => !DOORS[name]!.includes(target))).toEqual([]);
+    const missing = new Set<string>();
+    for (const path of sources(join(packagesDirectory, name, 'src')).filter((file) => !isTest(file))) {
+      for (const specifier of imports(path)) {
+        if (specifier.startsWith('.') || specifier.startsWith('node:')) continue;
+        const dependency = specifier.split('/').slice(0, specifier.startsWith('@') ? 2 : 1).join('/');
+        if (!Object.hasOwn(manifest.dependencies, dependency)) missing.add(dependency);
+      }
+    }
+    expect([...missing]).toEqual([]);
+  });
+
+  test('inside raft, grpc/ alone knows rpc, and core/ knows nothing but itself and base', () => {
+    const wrong: string[] = [];
+    for (const path of sources(join(packagesDirectory, 'raft', 'src')).filter((file) => !isTest(file))) {
+      const place = relative(join(packagesDirectory, 'raft', 'src'), path);
+      for (const specifier of imports(path)) {
+        if (specifier === '@raftmq/rpc' && !place.startsWith('grpc/')) wrong.push(`${place}: ${specifier}`);
+        if (place.startsWith('core/') && specifier.startsWith('../')) {
+          if (!/^\.\.\/ports\.js$/.test(specifier)) wrong.push(`${place}: ${specifier}`);
+        }
+      }
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  test('exactly one file knows the RocksDB binding, and only rpc knows grpc-js', () => {
+    const knowing = (pattern: RegExp): string[] =>
+      Object.keys(DOORS)
+        .flatMap((name) => sources(join(packagesDirectory, name, 'src')))
+        .filter((path) => !isTest(path) && pattern.test(readFileSync(path, 'utf8')))
+        .map((path) => relative(packagesDirectory, path));
+    expect(knowing(/['"]rocksdb-native['"]/)).toEqual(['broker-store/src/kv/rocksdb-engine.ts']);
+    expect(knowing(/from '@grpc\//).filter((path) => !path.startsWith('rpc/'))).toEqual([]);
+  });
+
+  test('only settings tables and entry points read the environment', () => {
+    const reading = Object.keys(DOORS)
+      .filter((name) => name !== 'testkit')
+      .flatMap((name) => sources(join(packagesDirectory, name, 'src')))
+      .filter((path) => !isTest(path) && /process\.env\b/.test(readFileSync(path, 'utf8')))
+      .map((path) => relative(packagesDirectory, path))
+      .filter((path) => !/\/(main|config)\.ts$/.test(path));
+    expect(reading).toEqual([]);
+  });
+});
