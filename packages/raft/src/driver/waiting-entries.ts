@@ -1,0 +1,103 @@
+import { assert, RingQueue } from '@raftmq/base';
+import { type Entry } from '../core/entry.js';
+import { type Proposal, type RejectReason } from '../ports.js';
+
+interface Waiting {
+  readonly index: number;
+  readonly term: number;
+  readonly sealedAtMs: number;
+  readonly proposals: readonly Proposal[];
+}
+
+/** What became of the waiting entries when one entry was applied. */
+export interface Settled {
+  committedEntries: number;
+  lostProposals: number;
+  /** When the committed one was sealed. */
+  sealedAtMs: number;
+}
+
+/**
+ * Sealed entries whose outcome is open, oldest first. Terms never fall along the ring, and within a term the index
+ * grows. They outlive leadership: a later leader may still commit them, and whoever waits deserves the true answer.
+ */
+export class WaitingEntries {
+  readonly #ring = new RingQueue<Waiting>();
+  readonly #settled: Settled = { committedEntries: 0, lostProposals: 0, sealedAtMs: 0 };
+
+  get size(): number {
+    return this.#ring.size;
+  }
+
+  add(entry: Entry, proposals: readonly Proposal[], sealedAtMs: number): void {
+    this.#ring.push({ index: entry.index, term: entry.term, sealedAtMs, proposals });
+  }
+
+  /** Whether someone waits for the results of exactly this entry, which is about to be applied. */
+  expects(entry: Entry): boolean {
+    for (let i = 0; ; i++) {
+      const waiting = this.#ring.at(i);
+      if (waiting === undefined || waiting.term > entry.term) return false;
+      if (waiting.term === entry.term) return waiting.index === entry.index;
+    }
+  }
+
+  /**
+   * Answers those who wait for `entry`, now committed and applied, and those whose entry it proves lost: behind a
+   * committed entry of a later term, no log ever holds entries of an earlier one.
+   * @param results one value per record of the entry; only looked at when someone waits for it
+   * @returns a count of what happened, valid until the next call
+   */
+  applied(entry: Entry, results: readonly unknown[] | null): Settled {
+    const settled = this.#settled;
+    settled.committedEntries = 0;
+    settled.lostProposals = 0;
+    for (
+      let head = this.#ring.peek();
+      head !== undefined && head.term <= entry.term;
+      head = this.#ring.peek()
+    ) {
+      if (head.term === entry.term) {
+        assert(head.index >= entry.index, 'no waiting entry is passed over');
+        if (head.index > entry.index) break;
+        this.#ring.shift();
+        assert(results !== null, 'results were collected for an entry someone waits for');
+        settle(head, results);
+        settled.committedEntries++;
+        settled.sealedAtMs = head.sealedAtMs;
+        break;
+      }
+      this.#ring.shift();
+      settled.lostProposals += reject(head, 'lost');
+    }
+    return settled;
+  }
+
+  /** Answers "unknown" to those who wait since before `sealedBeforeMs`; returns how many proposals that were. */
+  expire(sealedBeforeMs: number): number {
+    let count = 0;
+    for (
+      let head = this.#ring.peek();
+      head !== undefined && head.sealedAtMs < sealedBeforeMs;
+      head = this.#ring.peek()
+    ) {
+      this.#ring.shift();
+      count += reject(head, 'unknown');
+    }
+    return count;
+  }
+}
+
+function settle(waiting: Waiting, results: readonly unknown[]): void {
+  let from = 0;
+  for (const proposal of waiting.proposals) {
+    proposal.committed(results, from);
+    from += proposal.recordCount;
+  }
+  assert(from === results.length, 'there is one result per record');
+}
+
+function reject(waiting: Waiting, reason: RejectReason): number {
+  for (const proposal of waiting.proposals) proposal.rejected(reason);
+  return waiting.proposals.length;
+}
