@@ -78,7 +78,7 @@ export class ClientStream implements RpcStream<Buffer, Buffer> {
     if (this.#settled) return;
     this.#settled = true;
     if (this.#cause !== null) this.#failure = this.#cause;
-    else if (status.code !== rpcStatus.OK) {
+    else if ((status.code as number) !== rpcStatus.OK) {
       this.#failure = new RpcError(rpcStatusName(status.code), status.details);
     }
     this.#wake();

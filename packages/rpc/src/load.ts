@@ -1,11 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  loadSync,
-  type MessageTypeDefinition,
-  type PackageDefinition,
-  type ServiceDefinition,
-} from '@grpc/proto-loader';
+import { loadSync, type MessageTypeDefinition, type PackageDefinition } from '@grpc/proto-loader';
 import { errorText, MqError } from '@raftmq/base';
 
 /** Where the `.proto` files are; the same depth from `src/` and from `dist/`. */
@@ -85,7 +80,7 @@ export function loadService(fullName: string): ReadonlyMap<string, ProtoMethod> 
     throw new MqError('CONFIG_INVALID', `proto/ has no service ${fullName}`);
   }
   const methods = new Map<string, ProtoMethod>();
-  for (const [name, method] of Object.entries(definition as ServiceDefinition)) {
+  for (const [name, method] of Object.entries(definition)) {
     methods.set(name, {
       path: method.path,
       name,
