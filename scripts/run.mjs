@@ -34,10 +34,15 @@ export function build() {
 
 /** Fails early, with what to do, on a Node.js that is too old. */
 export function checkNode() {
-  const wanted = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).engines.node.replace('>=', '');
+  const wanted = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).engines.node.replace(
+    '>=',
+    '',
+  );
   const [major, minor] = process.versions.node.split('.').map(Number);
   const [wantedMajor, wantedMinor] = wanted.split('.').map(Number);
   if (major > wantedMajor || (major === wantedMajor && minor >= wantedMinor)) return;
-  console.error(`RaftMQ needs Node.js ${wanted} or newer; this is ${process.versions.node}. Install a newer one and try again.`);
+  console.error(
+    `RaftMQ needs Node.js ${wanted} or newer; this is ${process.versions.node}. Install a newer one and try again.`,
+  );
   process.exit(1);
 }

@@ -7,6 +7,9 @@ checkNode();
 ensureInstalled();
 build();
 const cli = join(root, 'packages', 'cli', 'bin', 'raftmq.js');
-const child = spawn(process.execPath, [cli, 'dev', '--quickstart', ...process.argv.slice(2)], { cwd: root, stdio: 'inherit' });
+const child = spawn(process.execPath, [cli, 'dev', '--quickstart', ...process.argv.slice(2)], {
+  cwd: root,
+  stdio: 'inherit',
+});
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
 child.on('exit', (code, signal) => process.exit(code ?? (signal === null ? 1 : 128)));

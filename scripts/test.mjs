@@ -16,10 +16,14 @@ const runs = [
 ];
 for (const args of runs) {
   const jest = join(root, 'node_modules', 'jest', 'bin', 'jest.js');
-  const done = spawnSync(process.execPath, [jest, ...args, '--json', `--outputFile=${results}`, '--passWithNoTests'], {
-    cwd: root,
-    stdio: ['inherit', 'ignore', 'inherit'],
-  });
+  const done = spawnSync(
+    process.execPath,
+    [jest, ...args, '--json', `--outputFile=${results}`, '--passWithNoTests'],
+    {
+      cwd: root,
+      stdio: ['inherit', 'ignore', 'inherit'],
+    },
+  );
   if (done.status !== 0) broken = true;
   let report;
   try {
@@ -34,5 +38,7 @@ for (const args of runs) {
   totals.skipped += report.numPendingTests + report.numTodoTests;
 }
 if (broken && totals.failed === 0) totals.failed = 1;
-console.log(`${totals.passed} passed, ${totals.failed} failed${totals.skipped > 0 ? `, ${totals.skipped} skipped` : ''}`);
+console.log(
+  `${totals.passed} passed, ${totals.failed} failed${totals.skipped > 0 ? `, ${totals.skipped} skipped` : ''}`,
+);
 process.exit(totals.failed === 0 && totals.passed > 0 ? 0 : 1);

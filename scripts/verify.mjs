@@ -7,6 +7,13 @@ ensureInstalled();
 build();
 const bin = (name) => join(root, 'node_modules', '.bin', name);
 console.error('Linting (eslint) ...');
-run(bin('eslint'), ['.', '--max-warnings', '0', '--cache', '--cache-location', '.build/eslintcache']);
+run(bin('eslint'), [
+  '.',
+  '--max-warnings',
+  '0',
+  '--cache',
+  '--cache-location',
+  '.build/eslintcache',
+]);
 console.error('Checking the format (prettier) ...');
 run(bin('prettier'), ['--check', '--log-level', 'warn', '.']);

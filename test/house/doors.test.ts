@@ -27,7 +27,9 @@ function sources(directory: string): string[] {
 
 function imports(path: string): string[] {
   const text = readFileSync(path, 'utf8');
-  const found = text.matchAll(/(?:^|\n)\s*(?:import|export)\b[^'"`;]*?from\s+'([^']+)'|import\(\s*'([^']+)'/g);
+  const found = text.matchAll(
+    /(?:^|\n)\s*(?:import|export)\b[^'"`;]*?from\s+'([^']+)'|import\(\s*'([^']+)'/g,
+  );
   return [...found].map((match) => match[1] ?? match[2]!);
 }
 
@@ -44,39 +46,63 @@ describe('doors between packages open one way', () => {
       for (const specifier of imports(path)) {
         const match = /^@raftmq\/([^/]+)(\/.*)?$/.exec(specifier);
         if (match === null) {
-          if (specifier.startsWith('..') && join(path, '..', specifier).includes('/packages/') === false) wrong.push(`${relative(root, path)}: ${specifier} leaves the package`);
+          if (
+            specifier.startsWith('..') &&
+            join(path, '..', specifier).includes('/packages/') === false
+          )
+            wrong.push(`${relative(root, path)}: ${specifier} leaves the package`);
           continue;
         }
         const [, target, door] = match;
         const allowed = DOORS[name]!.includes(target!) || (isTest(path) && target === 'testkit');
         if (!allowed) wrong.push(`${relative(root, path)}: ${specifier}`);
-        if (door !== undefined && door !== '/internal') wrong.push(`${relative(root, path)}: ${specifier} is a deep import`);
+        if (door !== undefined && door !== '/internal')
+          wrong.push(`${relative(root, path)}: ${specifier} is a deep import`);
       }
     }
     expect(wrong).toEqual([]);
   });
 
-  test.each(Object.keys(DOORS))('package.json of %s names what its code imports, and no more of ours', (name) => {
-    const manifest = JSON.parse(readFileSync(join(packagesDirectory, name, 'package.json'), 'utf8')) as { dependencies: Record<string, string> };
-    const ours = Object.keys(manifest.dependencies).filter((dependency) => dependency.startsWith('@raftmq/'));
-    expect(ours.map((dependency) => dependency.slice('@raftmq/'.length)).filter((target) => !DOORS[name]!.includes(target))).toEqual([]);
-    const missing = new Set<string>();
-    for (const path of sources(join(packagesDirectory, name, 'src')).filter((file) => !isTest(file))) {
-      for (const specifier of imports(path)) {
-        if (specifier.startsWith('.') || specifier.startsWith('node:')) continue;
-        const dependency = specifier.split('/').slice(0, specifier.startsWith('@') ? 2 : 1).join('/');
-        if (!Object.hasOwn(manifest.dependencies, dependency)) missing.add(dependency);
+  test.each(Object.keys(DOORS))(
+    'package.json of %s names what its code imports, and no more of ours',
+    (name) => {
+      const manifest = JSON.parse(
+        readFileSync(join(packagesDirectory, name, 'package.json'), 'utf8'),
+      ) as { dependencies: Record<string, string> };
+      const ours = Object.keys(manifest.dependencies).filter((dependency) =>
+        dependency.startsWith('@raftmq/'),
+      );
+      expect(
+        ours
+          .map((dependency) => dependency.slice('@raftmq/'.length))
+          .filter((target) => !DOORS[name]!.includes(target)),
+      ).toEqual([]);
+      const missing = new Set<string>();
+      for (const path of sources(join(packagesDirectory, name, 'src')).filter(
+        (file) => !isTest(file),
+      )) {
+        for (const specifier of imports(path)) {
+          if (specifier.startsWith('.') || specifier.startsWith('node:')) continue;
+          const dependency = specifier
+            .split('/')
+            .slice(0, specifier.startsWith('@') ? 2 : 1)
+            .join('/');
+          if (!Object.hasOwn(manifest.dependencies, dependency)) missing.add(dependency);
+        }
       }
-    }
-    expect([...missing]).toEqual([]);
-  });
+      expect([...missing]).toEqual([]);
+    },
+  );
 
   test('inside raft, grpc/ alone knows rpc, and core/ knows nothing but itself and base', () => {
     const wrong: string[] = [];
-    for (const path of sources(join(packagesDirectory, 'raft', 'src')).filter((file) => !isTest(file))) {
+    for (const path of sources(join(packagesDirectory, 'raft', 'src')).filter(
+      (file) => !isTest(file),
+    )) {
       const place = relative(join(packagesDirectory, 'raft', 'src'), path);
       for (const specifier of imports(path)) {
-        if (specifier === '@raftmq/rpc' && !place.startsWith('grpc/')) wrong.push(`${place}: ${specifier}`);
+        if (specifier === '@raftmq/rpc' && !place.startsWith('grpc/'))
+          wrong.push(`${place}: ${specifier}`);
         if (place.startsWith('core/') && specifier.startsWith('../')) {
           if (!/^\.\.\/ports\.js$/.test(specifier)) wrong.push(`${place}: ${specifier}`);
         }
