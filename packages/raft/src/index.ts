@@ -1,4 +1,10 @@
 export {
+  checkRaftCoreConfig,
+  raftCoreConfig,
+  raftCoreSettings,
+  type RaftCoreConfig,
+} from './core/config.js';
+export {
   ENTRY_HEADER_SIZE_BYTES,
   ENTRY_SIZE_BYTES_MAX,
   entryEnd,
@@ -11,6 +17,10 @@ export {
   type EntryMeta,
   type EntryType,
 } from './core/entry.js';
+export { type LogSource } from './core/log-view.js';
+export { type ProgressState } from './core/progress.js';
+export { RaftCore, type PeerStatus } from './core/raft-core.js';
+export { type RaftCoreOptions } from './core/replica.js';
 export {
   type AppendRequest,
   type AppendResponse,

@@ -85,13 +85,20 @@ export interface EntryHeader extends EntryMeta {
  * @returns null when magic, version, type, size or the header's own sum is wrong: these bytes are no entry
  */
 export function readEntryHeader(bytes: Buffer, at = 0): EntryHeader | null {
-  if (bytes.length - at < ENTRY_HEADER_SIZE_BYTES || bytes.readUInt32BE(at) !== ENTRY_MAGIC) return null;
+  if (bytes.length - at < ENTRY_HEADER_SIZE_BYTES || bytes.readUInt32BE(at) !== ENTRY_MAGIC)
+    return null;
   if (bytes.readUInt32BE(at + 52) !== crc32(bytes.subarray(at, at + 52))) return null;
   const type = bytes[at + 5]!;
   const sizeBytes = bytes.readUInt32BE(at + 8);
-  if (bytes[at + 4] !== ENTRY_FORMAT_VERSION || (type !== entryType.noop && type !== entryType.records)) {
+  if (
+    bytes[at + 4] !== ENTRY_FORMAT_VERSION ||
+    (type !== entryType.noop && type !== entryType.records)
+  ) {
     // The sum is right, so another version wrote this: never skip what we cannot read (R32).
-    throw new MqError('VERSION_UNSUPPORTED', `entry format ${bytes[at + 4]} type ${type}: written by a newer version of RaftMQ`);
+    throw new MqError(
+      'VERSION_UNSUPPORTED',
+      `entry format ${bytes[at + 4]} type ${type}: written by a newer version of RaftMQ`,
+    );
   }
   if (sizeBytes < ENTRY_HEADER_SIZE_BYTES || sizeBytes > ENTRY_SIZE_BYTES_MAX) return null;
   return {

@@ -49,9 +49,15 @@ export interface AppendRequest extends Routed {
 export interface AppendResponse extends Routed {
   readonly kind: 'append-response';
   readonly success: boolean;
-  /** On success: everything through here matches the leader's log *and* is durable here (R02). */
+  /**
+   * On success: everything through here matches the leader's log *and* is durable here (R02).
+   * On refusal: the prevIndex that was refused, so that the leader knows a late refusal.
+   */
   readonly matchIndex: number;
-  /** On refusal: what the follower has at prevIndex, so that one round skips one term (R16). */
+  /**
+   * On refusal: the follower's term at min(prevIndex, lastIndex), and the first index of that term above its commit
+   * index, so that one round skips one term (R16).
+   */
   readonly conflictTerm: number;
   readonly conflictFirstIndex: number;
   readonly lastIndex: number;
@@ -72,10 +78,16 @@ export type Input =
   | { readonly kind: 'message'; readonly message: Message }
   /** The leader's next entry: sealed by the driver with index = lastIndex + 1 and the current term (asserted). */
   | { readonly kind: 'propose'; readonly entry: Entry }
-  /** Disk work finished. The term tells a late sync from one of a tail rewritten in the meantime (R02). */
+  /**
+   * The appends of an earlier step, and all disk work of the steps before it, are durable. `throughIndex` is the index
+   * of the last of these appends, `term` the core's term right after that step: together they tell a late sync from
+   * one of a tail rewritten in the meantime (R02).
+   */
   | { readonly kind: 'synced'; readonly throughIndex: number; readonly term: number }
   /** The connection to a peer broke. From the leader it is a hint to ask for a pre-vote at once. */
   | { readonly kind: 'peer-lost'; readonly peer: NodeId }
+  /** A fresh connection to a peer, which may be a new process: nothing of before is under way or certain. */
+  | { readonly kind: 'peer-connected'; readonly peer: NodeId }
   /** A linearizable read; answered in `Effects.reads` with the same `id` (R10). */
   | { readonly kind: 'read'; readonly id: number }
   /** Hand leadership to `target`, or to the best follower when null (R11). */
@@ -90,7 +102,7 @@ export interface ReadResult {
 /**
  * What the driver must do after one step, in this order: persist `hardState` and `appends`; send `sendNow` at once;
  * send `sendAfterSync` only when that disk work is durable; apply through `committedThrough`.
- * Owned by the core and reused: move things out before the next step.
+ * The object is reused by the next step. A non-empty array is not: it may be kept, but not written to.
  */
 export interface Effects {
   /** Persist before (or together with) `appends`; null = unchanged. */

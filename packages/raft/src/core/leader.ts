@@ -1,0 +1,157 @@
+import { assert } from '@raftmq/base';
+import { ENTRY_HEADER_SIZE_BYTES, entryEnd, entryType, sealEntry, type Entry } from './entry.js';
+import { LeaderState } from './leader-state.js';
+import { majority, quorumValue } from './quorum.js';
+import { nextAfterRefusal, replicateNew, replicateTo, sendHeartbeat } from './replication.js';
+import { type Replica } from './replica.js';
+import { abortTransfer, continueTransfer } from './transfer.js';
+import { type AppendResponse, type NodeId } from './types.js';
+
+/** Won the election: the first entry of the term is a no-op, which commits everything before it (R06). */
+export function becomeLeader(replica: Replica): void {
+  const { log, nowMs, config } = replica;
+  const noopIndex = log.lastIndex + 1;
+  const position = log.endPosition;
+  replica.setRole('leader', replica.id);
+  replica.leader = new LeaderState(replica.peers, noopIndex, position, nowMs, config);
+  const noop = sealEntry(Buffer.alloc(ENTRY_HEADER_SIZE_BYTES), {
+    index: noopIndex,
+    term: replica.term,
+    position,
+    type: entryType.noop,
+    // The stamps of the log never go back, whatever this machine's wall clock says (R29).
+    storeTimestampMs: Math.max(log.lastStoreTimestampMs, Math.floor(replica.wallMs)),
+    recordCount: 0,
+  });
+  appendOwn(replica, replica.leader, noop);
+}
+
+/** The next entry, sealed by the driver after asking canPropose in the same turn. */
+export function onPropose(replica: Replica, leader: LeaderState, entry: Entry): void {
+  assert(leader.transferTarget === null, 'no proposals during a transfer');
+  assert(entry.term === replica.term, 'a proposal is sealed in the current term');
+  assert(entry.index === replica.log.lastIndex + 1, 'a proposal is sealed for the next index');
+  assert(
+    entry.storeTimestampMs >= replica.log.lastStoreTimestampMs,
+    'store timestamps never go back',
+  );
+  appendOwn(replica, leader, entry);
+}
+
+/** Writing and sending run side by side; this replica counts itself only after its own sync (R18). */
+function appendOwn(replica: Replica, leader: LeaderState, entry: Entry): void {
+  replica.append(entry);
+  leader.appended(entryEnd(entry));
+  replicateNew(replica, leader, entry);
+}
+
+/** Heartbeats and deadlines. The lease was checked when the step began. */
+export function tickLeader(replica: Replica, leader: LeaderState): void {
+  if (leader.transferTarget !== null && replica.nowMs >= leader.transferDeadlineMs) {
+    abortTransfer(leader);
+  }
+  if (replica.nowMs >= leader.heartbeatDueMs) heartbeatAll(replica, leader);
+}
+
+/** When the majority's newest answered requests were sent: the lease runs from there (R08). */
+export function quorumContactMs(replica: Replica, leader: LeaderState, nowMs: number): number {
+  const { scratch, progress } = leader;
+  for (let i = 0; i < progress.length; i++) scratch[i] = progress[i]!.contactMs;
+  scratch[progress.length] = nowMs;
+  return quorumValue(scratch);
+}
+
+/** Without a majority's answers for leaseMs, another leader may be about to be elected: step down (R08). */
+export function checkQuorum(replica: Replica, leader: LeaderState): void {
+  const contactMs = quorumContactMs(replica, leader, replica.nowMs);
+  if (replica.nowMs - contactMs >= replica.config.leaseMs) {
+    replica.becomeFollower(replica.term, null);
+  }
+}
+
+export function onAppendResponse(
+  replica: Replica,
+  leader: LeaderState,
+  response: AppendResponse,
+): void {
+  const progress = leader.progressOf(response.from);
+  progress.answered(Math.min(response.sentAtMs, replica.nowMs), response.readRound);
+  if (response.success) {
+    assert(response.matchIndex <= replica.log.lastIndex, 'nobody acknowledges what was not sent');
+    if (progress.accepted(response.matchIndex, replica.log.firstIndex))
+      advanceCommit(replica, leader);
+  } else if (!progress.isStaleRefusal(response.matchIndex)) {
+    progress.refused(response.matchIndex, nextAfterRefusal(replica, response));
+  }
+  replicateTo(replica, leader, progress);
+  continueTransfer(replica, leader);
+  confirmReads(replica, leader);
+}
+
+/** This replica's own write is durable: from now on it counts itself (R18). */
+export function onOwnSync(replica: Replica, leader: LeaderState): void {
+  advanceCommit(replica, leader);
+  confirmReads(replica, leader);
+}
+
+export function onRead(replica: Replica, leader: LeaderState, id: number): void {
+  if (!leader.reads.add(id)) {
+    replica.effects.reads.push({ id, index: null });
+    return;
+  }
+  confirmReads(replica, leader);
+}
+
+/** A follower's connection broke: what was under way may be lost, and it cannot take over now. */
+export function onFollowerLost(leader: LeaderState, peer: NodeId): void {
+  leader.progressOf(peer).connectionLost();
+  if (leader.transferTarget === peer) abortTransfer(leader);
+}
+
+/** A follower is back, perhaps as a new process: find out what it has. */
+export function onFollowerConnected(replica: Replica, leader: LeaderState, peer: NodeId): void {
+  const progress = leader.progressOf(peer);
+  progress.reconnected(replica.log.lastIndex);
+  replicateTo(replica, leader, progress);
+}
+
+/** Only entries of this term are committed by counting; they carry everything before them along (R06). */
+function advanceCommit(replica: Replica, leader: LeaderState): void {
+  const { scratch, progress } = leader;
+  for (let i = 0; i < progress.length; i++) scratch[i] = progress[i]!.matchIndex;
+  scratch[progress.length] = replica.durableIndex;
+  const index = quorumValue(scratch);
+  if (index <= replica.commitIndex || index < leader.noopIndex) return;
+  assert(
+    replica.log.termAt(index) === replica.term,
+    'only own-term entries are committed by counting',
+  );
+  replica.commitThrough(index);
+  leader.committed(index);
+}
+
+/** Finishes the read round under way when a majority answered it, and starts the next. */
+function confirmReads(replica: Replica, leader: LeaderState): void {
+  const { reads } = leader;
+  if (replica.commitIndex < leader.noopIndex) return;
+  while (reads.size > 0) {
+    if (!reads.roundUnderWay) {
+      reads.startRound(replica.commitIndex);
+      heartbeatAll(replica, leader);
+    }
+    let answered = 1;
+    for (const progress of leader.progress) if (progress.readRound >= reads.round) answered++;
+    if (answered < majority(replica.voters.length)) return;
+    reads.confirm(replica.effects.reads);
+  }
+}
+
+function heartbeatAll(replica: Replica, leader: LeaderState): void {
+  leader.heartbeatDueMs = replica.nowMs + replica.config.heartbeatIntervalMs;
+  for (const progress of leader.progress) {
+    // A probe that was not sent yet is a heartbeat too.
+    const probes = progress.state === 'probe' && progress.hasRoom;
+    if (!probes) sendHeartbeat(replica, leader, progress);
+    replicateTo(replica, leader, progress);
+  }
+}
