@@ -46,11 +46,8 @@ export {
   type Transport,
   type TransportReceiver,
 } from './ports.js';
-export {
-  RaftDriver,
-  type RaftDriverOptions,
-  type RaftStatus,
-} from './driver/raft-driver.js';
+export { RaftDriver } from './driver/raft-driver.js';
+export { type RaftDriverOptions, type RaftStatus } from './driver/raft-driver-options.js';
 export { raftDriverConfig, raftDriverSettings, type RaftDriverConfig } from './driver/settings.js';
 export { loopScheduler, type Scheduler } from './driver/scheduler.js';
 export { PROPOSAL_SIZE_BYTES_MAX } from './driver/proposal-queue.js';

@@ -1,25 +1,30 @@
 import { RingQueue } from '@raftmq/base';
 import { type Message } from '../core/types.js';
 
-/** One step's disk work, and what may leave when it is durable. */
+/** One step with disk work, and what may happen when it is durable. */
 export interface GatedStep {
   /** Writes of this step that are still under way. */
   pending: number;
-  messages: readonly Message[];
+  readonly messages: readonly Message[];
+  /** Last index appended in this step, 0 without appends. */
+  readonly appendedThrough: number;
+  /** The core's term right after the step. */
+  readonly term: number;
 }
 
 /**
  * Holds back votes and acknowledgements until the disk work of their own step, and of every step before, is durable.
  *
  *   step:      41      42        43
- *   disk:    writing  durable   (none)
+ *   disk:    writing  durable  durable
  *   held:     ack      vote      ack      nothing leaves before 41 is done; then all three leave, in order
  */
 export class DiskGate {
   readonly #steps = new RingQueue<GatedStep>();
-  readonly #release: (messages: readonly Message[]) => void;
+  readonly #release: (step: GatedStep) => void;
 
-  constructor(release: (messages: readonly Message[]) => void) {
+  /** @param release called once per step, in order; it may enter new steps */
+  constructor(release: (step: GatedStep) => void) {
     this.#release = release;
   }
 
@@ -28,21 +33,10 @@ export class DiskGate {
     return this.#steps.size;
   }
 
-  /**
-   * Enters one step.
-   * @param writes how many writes it started; each has to be reported with `done`
-   * @param messages a list the gate may keep
-   * @returns the handle for `done`, or null when the messages left at once
-   */
-  enter(writes: number, messages: readonly Message[]): GatedStep | null {
-    if (writes === 0 && this.#steps.size === 0) {
-      if (messages.length > 0) this.#release(messages);
-      return null;
-    }
-    if (writes === 0 && messages.length === 0) return null;
-    const step: GatedStep = { pending: writes, messages };
-    this.#steps.push(step);
-    return step;
+  /** Takes a step in that has started `pending` writes; each has to be reported with {@link done}. */
+  enter(step: GatedStep): void {
+    if (step.pending === 0 && this.#steps.size === 0) this.#release(step);
+    else this.#steps.push(step);
   }
 
   /** One write of `step` is durable. */
@@ -54,7 +48,7 @@ export class DiskGate {
       head = this.#steps.peek()
     ) {
       this.#steps.shift();
-      if (head.messages.length > 0) this.#release(head.messages);
+      this.#release(head);
     }
   }
 

@@ -1,3 +1,5 @@
+import { type RejectReason, type RoleStatus } from '../ports.js';
+
 /**
  * What one driver counts: plain fields, bumped in place and read by whoever exports metrics. Sums and counts only grow
  * while the process lives; maxima belong to the reader, who may set them back to 0.
@@ -73,4 +75,35 @@ export function createRaftProbe(): RaftProbe {
     stalls: 0,
     stallMaxMs: 0,
   };
+}
+
+/** Counts `count` proposals that were answered with `reason`. */
+export function countRejected(probe: RaftProbe, reason: RejectReason, count: number): void {
+  switch (reason) {
+    case 'not-leader':
+      probe.rejectedNotLeader += count;
+      return;
+    case 'overloaded':
+      probe.rejectedOverloaded += count;
+      return;
+    case 'no-quorum':
+      probe.rejectedNoQuorum += count;
+      return;
+    case 'lost':
+      probe.rejectedLost += count;
+      return;
+    case 'unknown':
+      probe.rejectedUnknown += count;
+      return;
+    case 'stopped':
+      return;
+  }
+}
+
+/** Counts what a change of role means. */
+export function countRole(probe: RaftProbe, before: RoleStatus, now: RoleStatus): void {
+  if (now.role === 'pre-candidate' && before.role !== 'pre-candidate') probe.campaigns++;
+  if (now.role === 'leader' && before.role !== 'leader') probe.electionsWon++;
+  if (before.role === 'leader' && now.role !== 'leader') probe.leadershipLost++;
+  if (now.leaderId !== null && now.leaderId !== before.leaderId) probe.leaderChanges++;
 }

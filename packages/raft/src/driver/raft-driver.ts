@@ -1,81 +1,32 @@
-import {
-  assert,
-  MqError,
-  RingQueue,
-  type CancelTimer,
-  type Clock,
-  type Logger,
-  type Prng,
-} from '@raftmq/base';
-import { type Entry } from '../core/entry.js';
-import { createCore, type Core, type RaftCoreConfig } from './core-door.js';
+import { assert, MqError, RingQueue, type CancelTimer, type Clock } from '@raftmq/base';
+import { raftCoreConfig } from '../core/config.js';
+import { RaftCore } from '../core/raft-core.js';
 import {
   type Effects,
   type HardState,
   type Input,
   type Message,
   type NodeId,
-  type Role,
 } from '../core/types.js';
 import {
-  type HardStateStore,
   type LogStorage,
   type Proposal,
   type RejectReason,
   type RoleStatus,
-  type StateMachine,
   type Transport,
 } from '../ports.js';
 import { Applier } from './applier.js';
-import { DiskGate, type GatedStep } from './disk-gate.js';
-import { createRaftProbe, type RaftProbe } from './probe.js';
+import { DiskWork } from './disk-work.js';
+import { countRejected, countRole, createRaftProbe, type RaftProbe } from './probe.js';
 import { PROPOSAL_SIZE_BYTES_MAX, ProposalQueue } from './proposal-queue.js';
+import { type RaftDriverOptions, type RaftStatus } from './raft-driver-options.js';
 import { ReadRequests } from './read-requests.js';
 import { loopScheduler, type Scheduler } from './scheduler.js';
 import { raftDriverConfig, type RaftDriverConfig } from './settings.js';
 import { Transfer } from './transfer.js';
 import { WaitingEntries } from './waiting-entries.js';
 
-export interface RaftDriverOptions {
-  readonly id: NodeId;
-  /** All replicas of the group, this one included. */
-  readonly voters: readonly NodeId[];
-  /** What differs from the defaults of the two settings tables. */
-  readonly config: Partial<RaftDriverConfig> & { readonly core?: Partial<RaftCoreConfig> };
-  readonly log: LogStorage;
-  readonly hardState: HardStateStore;
-  readonly transport: Transport;
-  readonly stateMachine: StateMachine;
-  readonly clock: Clock;
-  readonly random: Prng;
-  readonly logger: Logger;
-  /** Called once, when a write, a sync or an assertion failed: the process has to exit. Nothing leaves the driver afterwards. */
-  readonly onFatal: (error: unknown) => void;
-  /** Node's own event loop when left out. */
-  readonly scheduler?: Scheduler;
-}
-
-/** A picture of one replica, for tools and metrics. */
-export interface RaftStatus extends RoleStatus {
-  readonly id: NodeId;
-  readonly votedFor: NodeId | null;
-  readonly firstIndex: number;
-  readonly lastIndex: number;
-  /** Entries through here are durable on this replica. */
-  readonly syncedIndex: number;
-  readonly commitIndex: number;
-  readonly appliedIndex: number;
-  readonly queuedProposals: number;
-  readonly queuedBytes: number;
-  /** Sealed entries without an outcome. */
-  readonly waitingEntries: number;
-  readonly waitingReads: number;
-  readonly peersConnected: readonly NodeId[];
-}
-
 type State = 'new' | 'running' | 'stopping' | 'stopped' | 'dead';
-
-const NO_MESSAGES: readonly Message[] = [];
 
 /**
  * Runs one replica of one group: feeds the core with messages, time and finished disk work, and carries out its effects
@@ -84,7 +35,7 @@ const NO_MESSAGES: readonly Message[] = [];
  * A proposal's way: `propose` queues it; at the end of a turn of the event loop, when the disk is free, the queue is
  * sealed into one entry; the core replicates it; when it is applied, everyone in it is answered in one pass.
  *
- * Everything runs on one thread; no method may be called from inside `StateMachine.apply`.
+ * Everything runs on one thread. The state machine may call `propose` and `status` while it applies, nothing else.
  */
 export class RaftDriver {
   /** Counters, for metrics; see {@link RaftProbe}. */
@@ -95,83 +46,91 @@ export class RaftDriver {
   readonly #clock: Clock;
   readonly #transport: Transport;
   readonly #scheduler: Scheduler;
-  readonly #logger: Logger;
-
   readonly #queue: ProposalQueue;
   readonly #waiting = new WaitingEntries();
   readonly #reads: ReadRequests;
   readonly #transfer = new Transfer();
-  readonly #gate = new DiskGate((messages) => this.#send(messages));
   readonly #applier: Applier;
+  readonly #disk: DiskWork;
+  readonly #inputs = new RingQueue<Input>();
 
   #state: State = 'new';
-  #core: Core | null = null;
+  #core: RaftCore | null = null;
   #role: RoleStatus = { role: 'follower', term: 0, leaderId: null, writable: false };
-  #inputs = new RingQueue<Input>();
   #stepping = false;
   #committedThrough = 0;
-  #syncedIndex = 0;
-  #appendsInFlight = 0;
-  #writesInFlight = 0;
-  #hardStateSaves: Promise<void> = Promise.resolve();
-  #diskIdle: (() => void) | null = null;
   #turnEndScheduled = false;
   #applyScheduled = false;
   #lastTurnAtMs = 0;
   #cancelTick: CancelTimer = () => undefined;
 
   constructor(options: RaftDriverOptions) {
+    const { log, clock, stateMachine, hardState } = options;
+    const config = raftDriverConfig(options.config);
+    const probe = this.probe;
     this.#options = options;
-    this.#config = raftDriverConfig(options.config);
-    this.#log = options.log;
-    this.#clock = options.clock;
+    this.#config = config;
+    this.#log = log;
+    this.#clock = clock;
     this.#transport = options.transport;
     this.#scheduler = options.scheduler ?? loopScheduler;
-    this.#logger = options.logger;
-    this.#queue = new ProposalQueue(this.#config);
-    this.#reads = new ReadRequests(this.#config.readsMax, this.#config.proposalTimeoutMs);
+    this.#queue = new ProposalQueue(config);
+    this.#reads = new ReadRequests(config.readsMax, config.proposalTimeoutMs);
+    const { applySliceBytes, applySliceMs } = config;
+    const waiting = this.#waiting;
     this.#applier = new Applier({
-      log: options.log,
-      stateMachine: options.stateMachine,
-      waiting: this.#waiting,
-      probe: this.probe,
-      clock: options.clock,
-      applySliceBytes: this.#config.applySliceBytes,
-      applySliceMs: this.#config.applySliceMs,
+      log,
+      stateMachine,
+      waiting,
+      probe,
+      clock,
+      applySliceBytes,
+      applySliceMs,
+    });
+    this.#disk = new DiskWork({
+      log,
+      hardState,
+      clock,
+      probe,
+      send: (messages) => this.#send(messages),
+      synced: (throughIndex, term) => this.#input({ kind: 'synced', throughIndex, term }),
+      appendEnded: () => this.#scheduleTurnEnd(),
+      failed: (error) => this.#fail(error),
     });
   }
 
   /**
    * Loads term and vote, starts the transport and takes part in elections. Call once.
-   * @throws MqError from the hard-state store or the transport; the driver is then stopped
+   * @throws MqError CONFIG_INVALID, or whatever store and transport throw; the driver is then stopped
    */
   async start(): Promise<void> {
     assert(this.#state === 'new', 'a driver is started once');
-    const { id, voters, config, hardState, random, log } = this.#options;
-    const saved = await hardState.load();
-    this.#core = createCore({
+    const { id, voters, random, config } = this.#options;
+    const log = this.#log;
+    const hardState = raised(await this.#options.hardState.load(), log);
+    // The core is not told what is applied: after a power cut the log may end before it, and grows again from a leader.
+    this.#core = new RaftCore({
       id,
       voters,
-      config: config.core ?? {},
+      config: raftCoreConfig(config.core),
       log,
-      hardState: raised(saved, log),
+      hardState,
       random,
     });
-    this.#syncedIndex = log.lastIndex;
     this.#lastTurnAtMs = this.#clock.monotonicMs();
     this.#state = 'running';
-    this.#publishRole();
+    this.#publishRole(this.#core);
     try {
       await this.#transport.start({
         received: (message) => this.#received(message),
-        peerConnected: (peer) => this.#logger.info({ peer }, 'peer connected'),
+        peerConnected: (peer) => this.#input({ kind: 'peer-connected', peer }),
         peerLost: (peer) => this.#input({ kind: 'peer-lost', peer }),
       });
     } catch (error) {
       await this.stop();
       throw error;
     }
-    this.#armTick();
+    this.#tick();
   }
 
   /**
@@ -183,26 +142,27 @@ export class RaftDriver {
     const dead = this.#state === 'dead';
     this.#state = 'stopping';
     this.#cancelTick();
+    this.#disk.halt();
     this.#queue.rejectAll('stopped');
-    this.probe.rejectedUnknown += this.#waiting.expire(Infinity);
+    countRejected(this.probe, 'unknown', this.#waiting.expire(Infinity));
     this.#reads.rejectAll();
     this.#transfer.fail('this replica is stopping');
     await this.#transport.stop();
-    if (!dead && this.#writesInFlight > 0)
-      await new Promise<void>((resolve) => (this.#diskIdle = resolve));
+    if (!dead) await this.#disk.idle();
     this.#state = 'stopped';
   }
 
   /**
-   * Queues records for the log; the proposal is answered exactly once, possibly within this call when it is refused.
-   * The driver writes it later, so what it refers to must stay as it is until `write` was called.
+   * Queues records for the log; the proposal is answered exactly once, within this call when it is refused at once.
+   * Its records are written later, so what they are made from must stay as it is until then.
    */
   propose(proposal: Proposal): void {
     assert(proposal.sizeBytes <= PROPOSAL_SIZE_BYTES_MAX, 'a proposal fits into one entry');
     assert(proposal.recordCount > 0, 'a proposal has records');
     const reason = this.#refusal() ?? (this.#queue.push(proposal) ? null : 'overloaded');
-    if (reason !== null) return this.#refuse(proposal, reason);
-    this.#scheduleTurnEnd();
+    if (reason === null) return this.#scheduleTurnEnd();
+    countRejected(this.probe, reason, 1);
+    proposal.rejected(reason);
   }
 
   /**
@@ -211,7 +171,7 @@ export class RaftDriver {
    * @throws MqError HA_NOT_AVAILABLE not the leader; TOO_MANY_REQUESTS; REQUEST_TIMEOUT no majority answered in time
    */
   readIndex(): Promise<number> {
-    if (this.#state !== 'running' || this.#role.role !== 'leader') {
+    if (!this.#running() || this.#role.role !== 'leader') {
       return Promise.reject(
         new MqError('HA_NOT_AVAILABLE', 'this replica does not lead its group; ask the leader'),
       );
@@ -224,19 +184,18 @@ export class RaftDriver {
   /**
    * Hands leadership to `target`, or to the replica that is furthest ahead when null. Resolves when this replica does
    * not lead any more.
-   * @throws MqError PRECONDITION_FAILED not the leader, or nobody to hand over to; HA_NOT_AVAILABLE the target did not take over in time
+   * @throws MqError PRECONDITION_FAILED not the leader, or nobody to hand over to; HA_NOT_AVAILABLE the target did not
+   * take over in time, and this replica leads on
    */
   transferLeadership(target: NodeId | null): Promise<void> {
-    const core = this.#core;
-    if (this.#state !== 'running' || core === null || this.#role.role !== 'leader') {
+    if (!this.#running() || this.#role.role !== 'leader') {
       return Promise.reject(
         new MqError('PRECONDITION_FAILED', 'this replica does not lead its group; ask the leader'),
       );
     }
     const done = this.#transfer.begin();
     this.#input({ kind: 'transfer', target });
-    if (this.#role.role === 'leader' && core.canPropose)
-      this.#transfer.fail('no other replica can take over now', 'PRECONDITION_FAILED');
+    this.#expireTransfer('no other replica can take over now', 'PRECONDITION_FAILED');
     return done;
   }
 
@@ -246,60 +205,49 @@ export class RaftDriver {
   }
 
   status(): RaftStatus {
+    const { id, voters } = this.#options;
     const core = this.#core;
     return {
       ...this.#role,
-      id: this.#options.id,
+      id,
       votedFor: core?.votedFor ?? null,
       firstIndex: this.#log.firstIndex,
       lastIndex: this.#log.lastIndex,
-      syncedIndex: this.#syncedIndex,
+      durableIndex: core?.durableIndex ?? this.#log.lastIndex,
       commitIndex: core?.commitIndex ?? 0,
       appliedIndex: this.#applier.appliedIndex,
       queuedProposals: this.#queue.size,
       queuedBytes: this.#queue.bytes,
       waitingEntries: this.#waiting.size,
       waitingReads: this.#reads.waiting,
-      peersConnected: this.#options.voters.filter(
-        (peer) => peer !== this.#options.id && this.#transport.isConnected(peer),
-      ),
+      peersConnected: voters.filter((peer) => peer !== id && this.#transport.isConnected(peer)),
+      peers: core?.progress ?? [],
     };
   }
 
   #refusal(): RejectReason | null {
-    if (this.#state !== 'running') return 'stopped';
+    if (!this.#running()) return 'stopped';
     if (!this.#role.writable) return 'not-leader';
     if (this.#queue.size < this.#config.noQuorumPendingMax) return null;
     return this.#core!.leaseValid(this.#clock.monotonicMs()) ? null : 'no-quorum';
   }
 
-  #refuse(proposal: Proposal, reason: RejectReason): void {
-    this.#countRejected(reason, 1);
-    proposal.rejected(reason);
-  }
-
-  #countRejected(reason: RejectReason, count: number): void {
-    if (reason === 'not-leader') this.probe.rejectedNotLeader += count;
-    else if (reason === 'overloaded') this.probe.rejectedOverloaded += count;
-    else if (reason === 'no-quorum') this.probe.rejectedNoQuorum += count;
-  }
-
   #received(message: Message): void {
-    if (message.to !== this.#options.id) return;
     this.probe.messagesReceived++;
     this.#input({ kind: 'message', message });
   }
 
   /** The one door of the core: handles `input`, and whatever inputs come up while it is handled. */
-  #input(input: Input): void {
-    if (this.#state !== 'running') return;
+  #input(input: Input, nowMs = this.#clock.monotonicMs()): void {
+    if (!this.#running()) return;
     if (this.#stepping) return this.#inputs.push(input);
     this.#stepping = true;
     try {
-      this.#noticeStall();
-      for (let next: Input | undefined = input; next !== undefined; next = this.#inputs.shift()) {
-        this.#step(next);
+      this.#noticeStall(nowMs);
+      this.#step(input, nowMs);
+      for (let next = this.#inputs.shift(); next !== undefined; next = this.#inputs.shift()) {
         if (!this.#running()) break;
+        this.#step(next, this.#clock.monotonicMs());
       }
     } catch (error) {
       this.#fail(error);
@@ -308,42 +256,32 @@ export class RaftDriver {
     }
   }
 
-  /** Not inlined: the state changes behind the compiler's back. */
   #running(): boolean {
     return this.#state === 'running';
   }
 
-  #step(input: Input): void {
-    const effects = this.#core!.step(input, this.#clock.monotonicMs(), this.#clock.wallMs());
-    this.#carryOut(effects);
-  }
-
   /** A loop that stood still may have outlived its lease: the core looks at the clock before anything else (R31). */
-  #noticeStall(): void {
-    const nowMs = this.#clock.monotonicMs();
+  #noticeStall(nowMs: number): void {
     const gapMs = nowMs - this.#lastTurnAtMs;
     this.#lastTurnAtMs = nowMs;
     if (gapMs <= this.#config.stallMs) return;
     this.probe.stalls++;
     this.probe.stallMaxMs = Math.max(this.probe.stallMaxMs, gapMs);
-    this.#logger.warn({ gapMs: Math.round(gapMs) }, 'the event loop stood still');
-    this.#step({ kind: 'tick' });
+    this.#options.logger.warn({ gapMs: Math.round(gapMs) }, 'the event loop stood still');
+    this.#step({ kind: 'tick' }, nowMs);
   }
 
-  #carryOut(effects: Effects): void {
-    const { hardState, appends, sendAfterSync } = effects;
-    const held = sendAfterSync.length === 0 ? NO_MESSAGES : sendAfterSync.slice();
-    const gated = this.#gate.enter(
-      (hardState === null ? 0 : 1) + (appends.length === 0 ? 0 : 1),
-      held,
-    );
-    if (hardState !== null) this.#save(hardState, gated!);
-    if (appends.length > 0) this.#append(appends.slice(), gated!);
-    if (effects.sendNow.length > 0) this.#send(effects.sendNow);
+  #step(input: Input, nowMs: number): void {
+    const core = this.#core!;
+    const effects: Effects = core.step(input, nowMs, this.#clock.wallMs());
     this.#committedThrough = effects.committedThrough;
-    for (const result of effects.reads) this.#reads.answered(result);
-    if (effects.roleChanged) this.#publishRole();
+    const { sendNow, reads } = effects;
+    if (effects.roleChanged) this.#publishRole(core);
+    this.#disk.carryOut(effects, core.term);
+    if (sendNow.length > 0) this.#send(sendNow);
+    for (const result of reads) this.#reads.answered(result);
     this.#apply();
+    if (reads.length > 0) this.#reads.applied(this.#applier.appliedIndex);
   }
 
   #send(messages: readonly Message[]): void {
@@ -351,78 +289,19 @@ export class RaftDriver {
     this.probe.messagesSent += messages.length;
   }
 
-  #save(hardState: HardState, gated: GatedStep): void {
-    this.probe.hardStateSaves++;
-    this.#writesInFlight++;
-    // One after the other: an older record must never land behind a newer one.
-    this.#hardStateSaves = this.#hardStateSaves
-      .then(() => this.#options.hardState.save(hardState))
-      .then(
-        () => this.#wrote(gated),
-        (error: unknown) => this.#writeFailed(error),
-      );
-  }
-
-  #append(entries: readonly Entry[], gated: GatedStep): void {
-    const startedAtMs = this.#clock.monotonicMs();
-    this.#appendsInFlight++;
-    this.#writesInFlight++;
-    this.#syncedIndex = Math.min(this.#syncedIndex, entries[0]!.index - 1);
-    this.#log.append(entries).then(
-      () => this.#appended(entries[entries.length - 1]!, startedAtMs, gated),
-      (error: unknown) => this.#writeFailed(error),
-    );
-  }
-
-  #appended(last: Entry, startedAtMs: number, gated: GatedStep): void {
-    this.#appendsInFlight--;
-    const latencyMs = this.#clock.monotonicMs() - startedAtMs;
-    this.probe.appends++;
-    this.probe.appendLatencySumMs += latencyMs;
-    if (latencyMs > this.probe.appendLatencyMaxMs) this.probe.appendLatencyMaxMs = latencyMs;
-    if (
-      last.index <= this.#log.lastIndex &&
-      last.index >= this.#log.firstIndex &&
-      this.#log.termAt(last.index) === last.term
-    ) {
-      this.#syncedIndex = Math.max(this.#syncedIndex, last.index);
-    }
-    this.#wrote(gated);
-    this.#input({ kind: 'synced', throughIndex: last.index, term: last.term });
-    this.#scheduleTurnEnd();
-  }
-
-  /** One write is durable: lets go what waited for it. */
-  #wrote(gated: GatedStep): void {
-    this.#writeEnded();
-    if (this.#running()) this.#gate.done(gated);
-  }
-
-  #writeFailed(error: unknown): void {
-    this.#writeEnded();
-    this.#fail(error);
-  }
-
-  #writeEnded(): void {
-    this.#writesInFlight--;
-    if (this.#writesInFlight === 0 && this.#diskIdle !== null) this.#diskIdle();
-  }
-
   #apply(): void {
     if (this.#applyScheduled || this.#applier.appliedIndex >= this.#committedThrough) return;
     const done = this.#applier.run(this.#committedThrough);
     this.#reads.applied(this.#applier.appliedIndex);
-    if (!this.#role.writable) this.#publishRole();
+    if (!this.#role.writable) this.#publishRole(this.#core!);
     if (!done) {
       this.#applyScheduled = true;
-      this.#scheduler.defer(() => this.#applyMore());
+      this.#scheduler.defer(() => {
+        this.#applyScheduled = false;
+        this.#guarded(() => this.#apply());
+      });
     }
     this.#scheduleTurnEnd();
-  }
-
-  #applyMore(): void {
-    this.#applyScheduled = false;
-    this.#guarded(() => this.#apply());
   }
 
   /** Runs a piece of a turn outside of `#input`; what it throws ends the driver. */
@@ -436,94 +315,84 @@ export class RaftDriver {
   }
 
   #scheduleTurnEnd(): void {
-    if (
-      this.#turnEndScheduled ||
-      !this.#running() ||
-      (this.#queue.size === 0 && this.#reads.waiting === 0)
-    )
-      return;
+    if (this.#turnEndScheduled || !this.#running()) return;
+    if (this.#queue.size === 0 && !this.#reads.gathering) return;
     this.#turnEndScheduled = true;
     this.#scheduler.defer(this.#turnEnd);
   }
 
   readonly #turnEnd = (): void => {
     this.#turnEndScheduled = false;
-    if (!this.#running()) return;
     const nowMs = this.#clock.monotonicMs();
     const readId = this.#reads.ask(nowMs);
-    if (readId !== null) this.#input({ kind: 'read', id: readId });
+    if (readId !== null) this.#input({ kind: 'read', id: readId }, nowMs);
     this.#guarded(() => {
-      while (this.#maySeal()) this.#seal();
+      this.#noticeStall(nowMs);
+      while (this.#running() && this.#maySeal(nowMs)) this.#seal(nowMs);
     });
   };
 
-  #maySeal(): boolean {
+  /** The lease is asked about the very time that the step will see: no quorum, no entry nobody can commit. */
+  #maySeal(nowMs: number): boolean {
+    const core = this.#core!;
     return (
       this.#queue.size > 0 &&
-      this.#running() &&
       this.#role.writable &&
-      this.#core!.canPropose &&
-      this.#appendsInFlight < this.#config.maxUnsyncedEntries &&
+      core.canPropose &&
+      this.#disk.appendsInFlight < this.#config.maxUnsyncedEntries &&
       this.#log.endPosition - this.#applier.appliedEndPosition < this.#config.uncommittedBytesMax &&
-      this.#core!.leaseValid(this.#clock.monotonicMs())
+      core.leaseValid(nowMs)
     );
   }
 
-  #seal(): void {
+  #seal(nowMs: number): void {
     const log = this.#log;
-    const batch = this.#queue.seal({
+    const { entry, proposals } = this.#queue.seal({
       index: log.lastIndex + 1,
       term: this.#core!.term,
       position: log.endPosition,
       storeTimestampMs: Math.max(log.lastStoreTimestampMs, this.#clock.wallMs()),
     });
-    const { entry, proposals } = batch;
-    this.#waiting.add(entry, proposals, this.#clock.monotonicMs());
-    this.probe.sealedEntries++;
-    this.probe.sealedBytes += entry.frame.length;
-    this.probe.sealedRecords += entry.recordCount;
-    this.probe.sealedProposals += proposals.length;
-    if (entry.recordCount > this.probe.batchRecordsMax)
-      this.probe.batchRecordsMax = entry.recordCount;
-    this.#input({ kind: 'propose', entry });
+    this.#waiting.add(entry, proposals, nowMs);
+    const probe = this.probe;
+    probe.sealedEntries++;
+    probe.sealedBytes += entry.frame.length;
+    probe.sealedRecords += entry.recordCount;
+    probe.sealedProposals += proposals.length;
+    if (entry.recordCount > probe.batchRecordsMax) probe.batchRecordsMax = entry.recordCount;
+    this.#input({ kind: 'propose', entry }, nowMs);
   }
 
   /** Tells the state machine when role, term, leader or writability changed. */
-  #publishRole(): void {
-    const core = this.#core!;
+  #publishRole(core: RaftCore): void {
     const before = this.#role;
-    const noopIndex = core.noopIndex;
-    const writable =
-      core.role === 'leader' && noopIndex !== null && this.#applier.appliedIndex >= noopIndex;
-    const { role, term, leaderId } = core;
+    const { role, term, leaderId, noopIndex } = core;
+    const writable = noopIndex !== null && this.#applier.appliedIndex >= noopIndex;
     if (
       role === before.role &&
       term === before.term &&
       leaderId === before.leaderId &&
       writable === before.writable
-    )
+    ) {
       return;
-    this.#role = { role, term, leaderId, writable };
-    this.#countRole(before.role, role, before.leaderId !== leaderId && leaderId !== null);
-    this.#logger.info({ role, term, leaderId, writable }, 'role changed');
-    if (before.role === 'leader' && role !== 'leader') {
-      // Same term: nobody took over, the majority went away (R30). Neither kind was ever sealed, so nothing can commit.
+    }
+    const now: RoleStatus = { role, term, leaderId, writable };
+    this.#role = now;
+    countRole(this.probe, before, now);
+    this.#options.logger.info({ ...now }, 'role changed');
+    if (before.role === 'leader' && (role !== 'leader' || term !== before.term)) {
+      // Same term: nobody took over, the majority went away (R30). None of these was sealed, so none can commit.
       const reason = term === before.term ? 'no-quorum' : 'not-leader';
-      this.#countRejected(reason, this.#queue.rejectAll(reason));
+      countRejected(this.probe, reason, this.#queue.rejectAll(reason));
       this.#transfer.succeed();
     }
-    this.#options.stateMachine.roleChanged(this.#role);
-  }
-
-  #countRole(before: Role, now: Role, newLeader: boolean): void {
-    if (now === 'pre-candidate' && before !== 'pre-candidate') this.probe.campaigns++;
-    if (now === 'leader' && before !== 'leader') this.probe.electionsWon++;
-    if (before === 'leader' && now !== 'leader') this.probe.leadershipLost++;
-    if (newLeader) this.probe.leaderChanges++;
+    this.#options.stateMachine.roleChanged(now);
   }
 
   #armTick(): void {
-    if (this.#running()) this.#cancelTick = this.#clock.setTimer(this.#config.tickMs, this.#tick);
+    if (this.#running()) {
+      this.#cancelTick = this.#clock.setTimer(this.#config.tickMs, this.#tick);
+    }
   }
 
   readonly #tick = (): void => {
@@ -534,25 +403,34 @@ export class RaftDriver {
   };
 
   #expire(nowMs: number): void {
-    this.#countRejected('overloaded', this.#queue.expire(nowMs));
-    this.probe.rejectedUnknown += this.#waiting.expire(nowMs - this.#config.proposalTimeoutMs);
+    countRejected(this.probe, 'overloaded', this.#queue.expire(nowMs));
+    const sealedBeforeMs = nowMs - this.#config.proposalTimeoutMs;
+    countRejected(this.probe, 'unknown', this.#waiting.expire(sealedBeforeMs));
     this.#reads.expire(nowMs);
-    if (this.#role.role === 'leader' && this.#core!.canPropose)
-      this.#transfer.fail('the other replica did not take over in time');
+    this.#expireTransfer('the other replica did not take over in time', 'HA_NOT_AVAILABLE');
+  }
+
+  #expireTransfer(message: string, code: 'HA_NOT_AVAILABLE' | 'PRECONDITION_FAILED'): void {
+    if (this.#role.role === 'leader' && this.#core!.transferTarget === null) {
+      this.#transfer.fail(message, code);
+    }
   }
 
   /** Stops everything at once, without an answer to anyone (R25). */
   #fail(error: unknown): void {
-    if (this.#state !== 'running') return;
+    if (!this.#running()) return;
     this.#state = 'dead';
     this.#cancelTick();
-    this.#gate.clear();
+    this.#disk.halt();
     this.#inputs.clear();
     this.#options.onFatal(error);
   }
 }
 
-/** A log entry of a later term than the saved one: the record did not make it to disk, the entry did; no vote left in between. */
+/**
+ * An entry of a later term than the saved one means that the entry reached the disk and the record did not. No vote of
+ * that term can have left then, so starting in it without a vote is safe.
+ */
 function raised(saved: HardState, log: LogStorage): HardState {
   const lastTerm = log.termAt(log.lastIndex);
   return lastTerm > saved.term ? { term: lastTerm, votedFor: null } : saved;

@@ -32,6 +32,11 @@ export class ReadRequests {
     this.#timeoutMs = timeoutMs;
   }
 
+  /** Whether reads wait to be asked about. */
+  get gathering(): boolean {
+    return this.#gathering.length > 0;
+  }
+
   /** Reads without an answer so far. */
   get waiting(): number {
     return this.#waiting;
