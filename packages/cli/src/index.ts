@@ -1,1 +1,1 @@
-export {};
+export { main, type MainEnvironment } from './main.js';
