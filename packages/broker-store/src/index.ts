@@ -1,3 +1,10 @@
+export {
+  CommitLog,
+  type CommitLogOptions,
+  type CommitLogUsage,
+} from './commitlog/commit-log.js';
+export { type RetentionReason, type RetentionRequest } from './commitlog/retention.js';
+export { commitLogSettings, type CommitLogConfig } from './commitlog/settings.js';
 export { FileQueueIndex, type FileQueueIndexOptions } from './consumequeue/queue-index.js';
 export { MemoryKvEngine } from './kv/memory-engine.js';
 export { openRocksDb } from './kv/rocksdb-engine.js';

@@ -1,0 +1,432 @@
+import { errorText, MqError, type Disk, type DiskFile, type Logger } from '@raftmq/base';
+import { type BlockCache, PositionIndex } from './position-index.js';
+import { hasEntryFrom, logCorrupted, scanEntries } from './scan.js';
+import { sealedBlocks } from './sealed-index.js';
+import {
+  decodeSegmentHeader,
+  fileOffsetOf,
+  newestMark,
+  SEGMENT_HEAD_SIZE_BYTES,
+  segmentFileName,
+  type DurableMark,
+  type SegmentOrigin,
+} from './segment-head.js';
+import { createSegmentFile, writeMark } from './segment-file.js';
+import { Segment } from './segment.js';
+import { encodeSidecar, readSidecarFile, sidecarPath, writeSidecarFile } from './sidecar.js';
+import { TermRanges } from './term-ranges.js';
+
+/** What start-up found: at least one segment, the last one ready for appends and durable. */
+export interface RecoveredLog {
+  readonly segments: Segment[];
+  readonly terms: TermRanges;
+}
+
+export interface RecoveryOptions {
+  readonly disk: Disk;
+  readonly directory: string;
+  readonly logger: Logger;
+  readonly blocks: BlockCache;
+  /** SYNC_FLUSH: what the marks written here may claim. */
+  readonly strict: boolean;
+  /** Refuse to begin an empty log. */
+  readonly mustExist: boolean;
+}
+
+/** A segment file with what its first pages say. */
+interface FoundSegment {
+  readonly path: string;
+  readonly file: DiskFile;
+  readonly origin: SegmentOrigin;
+  readonly mark: DurableMark | null;
+}
+
+const COPY_SIZE_BYTES = 4 * 1024 * 1024;
+
+/**
+ * Opens what is in the directory, or begins a new log there.
+ *
+ * Finished segments are known by their sidecars and are not read. The last one is read whole: a tail that no
+ * fdatasync can have covered is cut off, and what follows the durable mark is written again, because after a failed
+ * fdatasync the page cache may hold bytes that the disk does not have.
+ * @throws MqError LOG_CORRUPTED naming file, byte and index; VERSION_UNSUPPORTED
+ */
+export async function recoverLog(options: RecoveryOptions): Promise<RecoveredLog> {
+  const { disk, directory } = options;
+  await disk.makeDirectory(directory);
+  const names = await sortOutFiles(options);
+  const found = await openSegments(options, names);
+  if (found.length === 0) {
+    if (options.mustExist) {
+      throw new MqError(
+        'LOG_CORRUPTED',
+        `${directory} holds no commit log, but this replica has had one. Restore the directory, or start this ` +
+          'replica with an empty data directory so that it is known to have lost its log.',
+      );
+    }
+    return {
+      segments: [await beginLog(options)],
+      terms: seededTerms({ firstIndex: 1, prevTerm: 0 }),
+    };
+  }
+  const terms = seededTerms(found[0]!.origin);
+  const segments: Segment[] = [];
+  try {
+    for (let i = 0; i + 1 < found.length; i++) {
+      segments.push(await openFinished(options, found[i]!, found[i + 1]!.origin, terms));
+    }
+    segments.push(await openLast(options, found[found.length - 1]!, terms));
+    await disk.syncDirectory(directory);
+  } catch (error) {
+    for (const { file } of found) await file.close().catch(() => undefined);
+    throw error;
+  }
+  return { segments, terms };
+}
+
+function seededTerms(origin: {
+  readonly firstIndex: number;
+  readonly prevTerm: number;
+}): TermRanges {
+  const terms = new TermRanges();
+  terms.append(origin.firstIndex - 1, origin.prevTerm);
+  return terms;
+}
+
+async function beginLog(options: RecoveryOptions): Promise<Segment> {
+  const origin = { start: 0, firstIndex: 1, prevTerm: 0, prevStoreTimestampMs: 0 };
+  const path = `${options.directory}/${segmentFileName(0)}`;
+  const segment = new Segment(path, origin, new PositionIndex(options.blocks));
+  await createSegmentFile(options.disk, options.directory, segment, options.strict);
+  return segment;
+}
+
+/** Gives the names of segment files, ascending; removes leftovers and moves strangers to `quarantine/`. */
+async function sortOutFiles({ disk, directory, logger }: RecoveryOptions): Promise<string[]> {
+  const names = await disk.list(directory);
+  const segments = names.filter((name) => /^\d{20}$/.test(name));
+  let changed = false;
+  for (const name of names) {
+    const path = `${directory}/${name}`;
+    const sidecarOf = /^(\d{20})\.idx$/.exec(name)?.[1];
+    if (segments.includes(name) || name === 'quarantine') continue;
+    if (sidecarOf !== undefined && segments.includes(sidecarOf)) continue;
+    changed = true;
+    if (sidecarOf !== undefined || /^\d{20}\.idx\.tmp$/.test(name)) {
+      await disk.unlink(path);
+      continue;
+    }
+    const quarantine = `${directory}/quarantine`;
+    await disk.makeDirectory(quarantine);
+    let to = `${quarantine}/${name}`;
+    for (let n = 1; await disk.exists(to); n++) to = `${quarantine}/${name}.${n}`;
+    await disk.rename(path, to);
+    await disk.syncDirectory(quarantine);
+    logger.warn({ file: path, movedTo: to }, 'unknown file in the commit log directory moved away');
+  }
+  if (changed) await disk.syncDirectory(directory);
+  return segments;
+}
+
+async function openSegments(
+  options: RecoveryOptions,
+  names: readonly string[],
+): Promise<FoundSegment[]> {
+  const { disk, directory } = options;
+  const found: FoundSegment[] = [];
+  try {
+    for (const [i, name] of names.entries()) {
+      const path = `${directory}/${name}`;
+      const file = await disk.open(path, { create: false });
+      const head = await file.read(0, SEGMENT_HEAD_SIZE_BYTES);
+      const origin = decodeSegmentHeader(head);
+      const mark = newestMark(head);
+      if (origin === 'newer') {
+        await file.close();
+        throw new MqError(
+          'VERSION_UNSUPPORTED',
+          `${path} was written by a newer version of RaftMQ; start that version`,
+        );
+      }
+      if (origin !== null && mark !== null && origin.start === Number(name)) {
+        found.push({ path, file, origin, mark });
+        continue;
+      }
+      const sizeBytes = file.sizeBytes();
+      await file.close();
+      if (
+        i === names.length - 1 &&
+        sizeBytes <= SEGMENT_HEAD_SIZE_BYTES &&
+        mayBeUnfinished(name, found.at(-1))
+      ) {
+        // A crash between creating the file and syncing its head: no entry can have been written behind it.
+        await disk.unlink(path);
+        await disk.syncDirectory(directory);
+        options.logger.info({ file: path }, 'unfinished new commit log segment removed');
+        continue;
+      }
+      throw headDamaged(path, name, origin, mark);
+    }
+  } catch (error) {
+    for (const { file } of found) await file.close().catch(() => undefined);
+    throw error;
+  }
+  return found;
+}
+
+/** Whether a crash while the segment `name` was created explains a damaged head. */
+function mayBeUnfinished(name: string, before: FoundSegment | undefined): boolean {
+  if (before === undefined) return Number(name) === 0;
+  const end = before.origin.start + before.file.sizeBytes() - SEGMENT_HEAD_SIZE_BYTES;
+  return before.mark?.followed === false && Number(name) === end;
+}
+
+function headDamaged(
+  path: string,
+  name: string,
+  origin: SegmentOrigin | null,
+  mark: DurableMark | null,
+): MqError {
+  if (origin === null) return logCorrupted(path, 0, 0, 'the segment header is damaged');
+  if (origin.start !== Number(name)) {
+    return logCorrupted(
+      path,
+      8,
+      origin.firstIndex,
+      `the file says that it starts at ${origin.start}, its name does not`,
+    );
+  }
+  return logCorrupted(
+    path,
+    mark === null ? 4096 : 0,
+    origin.firstIndex,
+    'both durable marks are damaged',
+  );
+}
+
+/** A segment that has a successor: complete by construction, so its size and its sidecar are enough. */
+async function openFinished(
+  options: RecoveryOptions,
+  found: FoundSegment,
+  next: SegmentOrigin,
+  terms: TermRanges,
+): Promise<Segment> {
+  const { path, file, origin } = found;
+  const end = origin.start + file.sizeBytes() - SEGMENT_HEAD_SIZE_BYTES;
+  if (end !== next.start) {
+    const what =
+      end < next.start
+        ? 'a segment file is missing behind this one, or its end is'
+        : 'the file overlaps the next one';
+    throw logCorrupted(
+      path,
+      file.sizeBytes(),
+      next.firstIndex - 1,
+      `the next segment starts at position ${next.start}, this one ends at ${end}: ${what}`,
+    );
+  }
+  const sidecar = await readSidecarFile(options.disk, sidecarPath(path));
+  const known =
+    sidecar !== null &&
+    sidecar.start === origin.start &&
+    sidecar.end === end &&
+    sidecar.firstIndex === origin.firstIndex &&
+    sidecar.firstIndex + sidecar.entryCount === next.firstIndex;
+  const segment = known
+    ? segmentFromSidecar(options, found, sidecar, terms)
+    : await rebuildFinished(options, found, end, terms);
+  const lastTerm = terms.termOfRange(terms.rangeAt(segment.lastIndex));
+  if (segment.lastIndex + 1 !== next.firstIndex || lastTerm !== next.prevTerm) {
+    throw logCorrupted(
+      path,
+      file.sizeBytes(),
+      segment.lastIndex,
+      `the next segment continues index ${next.firstIndex - 1} of term ${next.prevTerm}, this one ends with term ${lastTerm}`,
+    );
+  }
+  if (!segment.mark.followed) {
+    await writeMark(segment, {
+      durableEnd: end,
+      batchEnd: end,
+      strict: options.strict,
+      followed: true,
+    });
+    await file.sync();
+  }
+  return segment;
+}
+
+function segmentFromSidecar(
+  options: RecoveryOptions,
+  found: FoundSegment,
+  sidecar: NonNullable<Awaited<ReturnType<typeof readSidecarFile>>>,
+  terms: TermRanges,
+): Segment {
+  const { path, file, origin, mark } = found;
+  const source = sealedBlocks(
+    options.disk,
+    sidecarPath(path),
+    sidecar,
+    options.logger,
+    () => segment,
+  );
+  const positions = PositionIndex.sealed(
+    options.blocks,
+    sidecar.entryCount,
+    sidecar.blockFirsts,
+    source,
+  );
+  const segment: Segment = new Segment(path, origin, positions);
+  segment.end = sidecar.end;
+  segment.lastStoreTimestampMs = sidecar.lastStoreTimestampMs;
+  segment.file = file;
+  segment.mark = mark!;
+  for (const { firstIndex, term } of sidecar.terms) terms.append(firstIndex, term);
+  return segment;
+}
+
+/** Reads a finished segment whole, because its sidecar is missing or damaged, and writes the sidecar again. */
+async function rebuildFinished(
+  options: RecoveryOptions,
+  found: FoundSegment,
+  end: number,
+  terms: TermRanges,
+): Promise<Segment> {
+  const { segment, scanned } = await scanSegment(options, found, terms);
+  if (scanned.end !== end) {
+    throw logCorrupted(
+      found.path,
+      fileOffsetOf(segment.start, scanned.end),
+      scanned.nextIndex,
+      'an entry in a finished segment is damaged',
+    );
+  }
+  options.logger.info(
+    { file: found.path, entries: segment.positions.count },
+    'commit log index file made again',
+  );
+  await storeSidecar(options.disk, options.directory, segment, terms, options.logger);
+  return segment;
+}
+
+async function scanSegment(
+  options: RecoveryOptions,
+  found: FoundSegment,
+  terms: TermRanges,
+): Promise<{ segment: Segment; scanned: Awaited<ReturnType<typeof scanEntries>> }> {
+  const segment = new Segment(found.path, found.origin, new PositionIndex(options.blocks));
+  segment.file = found.file;
+  segment.mark = found.mark!;
+  try {
+    const scanned = await scanEntries(found.file, found.origin, (entry) => {
+      segment.append(entry.position, entry.frame.length, entry.storeTimestampMs);
+      terms.append(entry.index, entry.term);
+    });
+    return { segment, scanned };
+  } catch (error) {
+    throw new MqError('VERSION_UNSUPPORTED', `${found.path}: ${errorText(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+async function openLast(
+  options: RecoveryOptions,
+  found: FoundSegment,
+  terms: TermRanges,
+): Promise<Segment> {
+  const { disk, directory, logger } = options;
+  const { path, file } = found;
+  const mark = found.mark!;
+  if (await disk.exists(sidecarPath(path))) {
+    await disk.unlink(sidecarPath(path));
+    await disk.syncDirectory(directory);
+  }
+  const { segment, scanned } = await scanSegment(options, found, terms);
+  const damagedAt = fileOffsetOf(segment.start, scanned.end);
+  if (scanned.end < mark.durableEnd) {
+    const what = scanned.atFileEnd ? 'the file ends before' : 'an entry is damaged below';
+    throw logCorrupted(
+      path,
+      damagedAt,
+      scanned.nextIndex,
+      `${what} position ${mark.durableEnd}, which was durable`,
+    );
+  }
+  if (mark.followed) {
+    throw logCorrupted(
+      path,
+      damagedAt,
+      scanned.nextIndex,
+      `the next segment file ${segmentFileName(segment.end)} is missing`,
+    );
+  }
+  if (!scanned.atFileEnd) {
+    if (
+      mark.strict &&
+      scanned.end < mark.batchEnd &&
+      (await hasEntryFrom(file, segment.start, mark.batchEnd))
+    ) {
+      throw logCorrupted(
+        path,
+        damagedAt,
+        scanned.nextIndex,
+        'an entry is damaged, and later entries prove that it was durable',
+      );
+    }
+    logger.warn(
+      {
+        file: path,
+        fileOffset: damagedAt,
+        cutBytes: file.sizeBytes() - damagedAt,
+        nextIndex: scanned.nextIndex,
+      },
+      'torn tail of the commit log cut off; it was never acknowledged as durable',
+    );
+  }
+  if (!scanned.atFileEnd) await file.truncate(damagedAt);
+  await writeAgain(file, fileOffsetOf(segment.start, mark.durableEnd), damagedAt);
+  await file.sync();
+  await writeMark(segment, {
+    durableEnd: segment.end,
+    batchEnd: segment.end,
+    strict: options.strict,
+    followed: false,
+  });
+  await file.sync();
+  return segment;
+}
+
+/** Makes the bytes of a range dirty again, so that the next sync has to write them. */
+async function writeAgain(file: DiskFile, fromOffset: number, endOffset: number): Promise<void> {
+  for (let at = fromOffset; at < endOffset; at += COPY_SIZE_BYTES) {
+    await file.write([await file.read(at, Math.min(COPY_SIZE_BYTES, endOffset - at))], at);
+  }
+}
+
+/**
+ * Writes the sidecar of a finished segment and lets its index use it. A failure is logged and costs a longer
+ * start-up only: the index stays in memory.
+ */
+export async function storeSidecar(
+  disk: Disk,
+  directory: string,
+  segment: Segment,
+  terms: TermRanges,
+  logger: Logger,
+): Promise<void> {
+  const path = sidecarPath(segment.path);
+  const { truncations } = segment.positions;
+  const bytes = encodeSidecar(segment, terms);
+  try {
+    await writeSidecarFile(disk, directory, path, bytes);
+    const sidecar = await readSidecarFile(disk, path);
+    if (sidecar === null || segment.positions.truncations !== truncations) return;
+    segment.positions.seal(sealedBlocks(disk, path, sidecar, logger, () => segment));
+  } catch (error) {
+    logger.error(
+      { file: path, error: errorText(error) },
+      'commit log index file could not be written',
+    );
+  }
+}
