@@ -1,10 +1,88 @@
+export { bodyMatchesDigest } from './body-digest.js';
 export { statusCode, statusCodeName, type StatusCode, type StatusCodeName } from './codes.js';
+export {
+  decodeAckMessageRequest,
+  decodeAckMessageResponse,
+  encodeAckMessageRequest,
+  encodeAckMessageResponse,
+  type AckEntry,
+  type AckRequest,
+  type AckResponse,
+  type AckResult,
+} from './codec/ack.js';
+export {
+  clientType,
+  decodeHeartbeatRequest,
+  decodeNotifyClientTerminationRequest,
+  decodeStatusResponse,
+  encodeHeartbeatRequest,
+  encodeNotifyClientTerminationRequest,
+  type HeartbeatRequest,
+} from './codec/client-calls.js';
+export {
+  decodeChangeInvisibleDurationRequest,
+  decodeChangeInvisibleDurationResponse,
+  decodeForwardToDeadLetterRequest,
+  encodeChangeInvisibleDurationRequest,
+  encodeChangeInvisibleDurationResponse,
+  encodeForwardToDeadLetterRequest,
+  type ChangeInvisibleRequest,
+  type ChangeInvisibleResponse,
+  type ForwardToDeadLetterRequest,
+} from './codec/consumer-calls.js';
+export {
+  encodeReceiveMessagePart,
+  encodeTopicResource,
+  type Delivery,
+} from './codec/delivered-message.js';
 export {
   decodeProperties,
   encodeProperties,
   propertyName,
   reservedPropertyNames,
 } from './codec/properties.js';
+export {
+  decodeReceiveMessageRequest,
+  encodeReceiveMessageRequest,
+  filterType,
+  type ReceiveMessageRequest,
+} from './codec/receive-request.js';
+export {
+  decodeReceiveMessageResponse,
+  encodeReceiveDeliveryTimestamp,
+  type ReceivedMessage,
+  type ReceivePart,
+} from './codec/receive-response.js';
+export {
+  addressScheme,
+  decodeQueryAssignmentRequest,
+  decodeQueryAssignmentResponse,
+  decodeQueryRouteRequest,
+  decodeQueryRouteResponse,
+  encodeQueryAssignmentRequest,
+  encodeQueryAssignmentResponse,
+  encodeQueryRouteRequest,
+  encodeQueryRouteResponse,
+  queuePermission,
+  type Endpoints,
+  type RouteQueue,
+  type RouteRequest,
+  type RouteResponse,
+} from './codec/route.js';
+export { encodeSendMessageRequest, type OutgoingMessage } from './codec/send-encode.js';
+export {
+  decodeSendMessageRequest,
+  type SendContext,
+  type SendRequest,
+} from './codec/send-request.js';
+export {
+  commonStatus,
+  decodeSendMessageResponse,
+  encodeSendMessageResponse,
+  encodeSendOkResponse,
+  type SendResponse,
+  type SendResultEntry,
+} from './codec/send-response.js';
 export {
   decodeStoredMessage,
   isStoredMessage,
@@ -41,7 +119,17 @@ export {
   type PrepareOptions,
   type StoredPlacement,
 } from './codec/stored-message.js';
+export { parseTagExpression } from './filter.js';
+export {
+  brokerDefaults,
+  consumeLimits,
+  nameLimits,
+  protocolLimits,
+  settingsDefaults,
+  type SendLimits,
+} from './limits.js';
 export { fifoQueueIndex, javaStringHashCode, jumpConsistentHash } from './model/fifo-queue.js';
+export { parseClientLanguage, type ClientLanguage } from './model/language.js';
 export {
   bodyEncoding,
   digestType,
@@ -50,6 +138,21 @@ export {
   type PublishMessage,
   type Resource,
 } from './model/message.js';
+export {
+  consumerRetryPolicy,
+  durationMessage,
+  durationMs,
+  mergeSettings,
+  producerRetryPolicy,
+  type DurationMessage,
+  type PublishingMessage,
+  type ResourceMessage,
+  type RetryPolicyMessage,
+  type ServerSettings,
+  type SettingsMessage,
+  type SubscriptionEntryMessage,
+  type SubscriptionMessage,
+} from './model/settings.js';
 export {
   acceptedMessageTypes,
   messageType,
@@ -62,3 +165,35 @@ export {
   type MessageTypeName,
   type TopicType,
 } from './model/topic.js';
+export {
+  checkGroupName,
+  checkTopicName,
+  deadLetterTopic,
+  DLQ_TOPIC_PREFIX,
+  isBlank,
+  isGroupTopic,
+  isSystemTopic,
+  measureText,
+  resolveGroup,
+  resolveTopic,
+  RETRY_TOPIC_PREFIX,
+  splitFullName,
+  topicNotFound,
+} from './names.js';
+export {
+  peekReceiptHandle,
+  RECEIPT_SECRET_SIZE_BYTES,
+  ReceiptHandles,
+  ReceiptLease,
+  type ClaimedReceipt,
+  type ReceiptHandle,
+} from './receipt-handle.js';
+export {
+  encodeStatusResponse,
+  OK_STATUS,
+  statusForLanguage,
+  statusOf,
+  statusWithName,
+  type Status,
+} from './status.js';
+export { validateSend, validateSendContent, validateSendTopic } from './validate-send.js';
