@@ -1,0 +1,111 @@
+/** Some consecutive offsets of a delivery command. */
+export interface DeliveryRun {
+  readonly fromOffset: number;
+  readonly count: number;
+  /** Not handed out but counted as consumed: the filter refused it, or the log no longer holds it. */
+  readonly dropped: boolean;
+}
+
+/** What a delivery command says about one (group, topic, queue), beside its name. */
+export interface DeliveryOrder {
+  readonly runs: readonly DeliveryRun[];
+  /** New offsets below this one that are in no run were looked at and skipped: they count as consumed. */
+  readonly endOffset: number;
+  readonly clientId: string;
+  readonly autoRenew: boolean;
+  readonly invisibleMs: number;
+  /** Name of the client's attempt; only ordered groups look at it. */
+  readonly attemptId: string | null;
+}
+
+/** What was really handed out; parallel lists, ascending by offset within retries and within new messages. */
+export interface DeliveryGrant {
+  readonly leaseId: number;
+  readonly offsets: readonly number[];
+  readonly attempts: readonly number[];
+}
+
+/**
+ * How an ack, a change of invisible time or a dead-letter move ended.
+ * `done`: it took effect, or had taken effect before. `ignored`: answered like success without effect, as the contract
+ * of ordered groups asks. `stale`: the message was handed out again since, or never was.
+ */
+export type DeliveryOutcome = 'done' | 'ignored' | 'stale';
+
+/** What may be handed out now. The caller looks up the messages and makes a {@link DeliveryOrder} of them. */
+export interface DeliveryPlan {
+  /** Offsets to hand out again, in this order. */
+  readonly retries: readonly number[];
+  /** Offsets whose attempts are used up: they go to the dead-letter queue first. */
+  readonly exhausted: readonly number[];
+  /** New messages may follow from here on; `newMax` of them at most. */
+  readonly newFromOffset: number;
+  readonly newMax: number;
+  /** Wall clock at which the answer may change by itself; Infinity when only an event can change it. */
+  readonly lookAgainAtMs: number;
+  /** New messages are held back because too many are unacknowledged. */
+  readonly limited: boolean;
+}
+
+/** A lease that auto-renew may prolong. */
+export interface RenewableLease {
+  readonly leaseId: number;
+  readonly clientId: string;
+  readonly grantedAtMs: number;
+  readonly visibleAtMs: number;
+  readonly renewals: number;
+}
+
+/** Gives lease ids: growing, never reused, the same on every replica. */
+export interface LeaseSequence {
+  take(): number;
+}
+
+export interface PlanRequest {
+  readonly nowMs: number;
+  readonly batchSize: number;
+  readonly attemptId: string | null;
+  readonly maxAttempts: number;
+  /** Unacknowledged messages that one queue may have; at the limit no new ones go out. */
+  readonly openMax: number;
+}
+
+/**
+ * Where one consumer group stands in one queue. A function of the commands applied to it and of their entry's time.
+ * `nowMs` is always the store timestamp of the entry, except in {@link plan}.
+ */
+export interface DeliveryState {
+  readonly kind: 'concurrent' | 'ordered';
+  /** Every message below is consumed. */
+  readonly committedOffset: number;
+  /** Messages from here on were never handed out. */
+  readonly nextOffset: number;
+  /** Messages handed out and not yet acknowledged, due or not. */
+  readonly openCount: number;
+  /** Nothing is in flight or counted: the state is its committed offset alone. */
+  readonly quiet: boolean;
+  /** Changes nothing. */
+  plan(request: PlanRequest): DeliveryPlan;
+  deliver(order: DeliveryOrder, sequence: LeaseSequence, nowMs: number): DeliveryGrant;
+  ack(offset: number, leaseId: number): DeliveryOutcome;
+  /**
+   * Makes offsets of one lease visible at another time; several offsets keep one lease together.
+   * @param suspend the next delivery does not count as one more attempt
+   * @returns one outcome for all, and the id for new receipt handles
+   */
+  changeInvisible(
+    offsets: readonly number[],
+    leaseId: number,
+    visibleAtMs: number,
+    suspend: boolean,
+    sequence: LeaseSequence,
+  ): { readonly outcome: DeliveryOutcome; readonly leaseId: number };
+  /** Marks a message as consumed whoever holds it: it lies in the dead-letter queue now. */
+  complete(offset: number): DeliveryOutcome;
+  /** Moves the end of auto-renewed leases; ids that are gone are passed over. */
+  renew(leaseIds: readonly number[], visibleAtMs: number): void;
+  /** Leases that auto-renew watches over. */
+  renewable(): Iterable<RenewableLease>;
+  /** The earliest time at which something in flight becomes visible; Infinity when nothing is. */
+  earliestVisibleAtMs(): number;
+}

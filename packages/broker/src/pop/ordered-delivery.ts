@@ -1,0 +1,362 @@
+import { type BinaryReader, type BinaryWriter } from './binary.js';
+import {
+  type DeliveryGrant,
+  type DeliveryOrder,
+  type DeliveryOutcome,
+  type DeliveryPlan,
+  type DeliveryState,
+  type LeaseSequence,
+  type PlanRequest,
+  type RenewableLease,
+} from './delivery.js';
+
+/** One message of the batch that is out. */
+interface Item {
+  readonly offset: number;
+  readonly attempt: number;
+  acked: boolean;
+  visibleAtMs: number;
+  /** Its invisible time was changed by hand: auto-renew leaves it alone. */
+  changed: boolean;
+  suspended: boolean;
+}
+
+/** The batch that is out, from its delivery until its last ack or its next delivery. */
+interface Batch {
+  readonly leaseId: number;
+  /** Handles from here up to `leaseId` come from answers that were repeated under the same attempt id. */
+  readonly staleFromId: number;
+  readonly attemptId: string | null;
+  readonly clientId: string;
+  readonly autoRenew: boolean;
+  readonly grantedAtMs: number;
+  renewals: number;
+  /** Ascending. */
+  readonly items: readonly Item[];
+  /** Once all is acknowledged, the queue goes on here. */
+  readonly endOffset: number;
+}
+
+/**
+ * Delivery in order: one batch of a queue is out at a time, and blocks the queue until every message of it is
+ * acknowledged or its time is over. Then the queue starts again at the first message without an ack, and hands out
+ * what lies behind it once more, acknowledged or not.
+ *
+ * Source: RocketMQ's ConsumerOrderInfoManager. We differ in that an attempt count outlives a smaller batch, and in
+ * that a handle of an expired and repeated batch is refused instead of being ignored.
+ */
+export class OrderedDelivery implements DeliveryState {
+  readonly kind = 'ordered';
+  #committedOffset: number;
+  #batch: Batch | null = null;
+  /** Attempts of messages that were out before, are not consumed, and are not in the batch; ascending. */
+  #counts = new Map<number, number>();
+
+  constructor(committedOffset = 0) {
+    this.#committedOffset = committedOffset;
+  }
+
+  get committedOffset(): number {
+    return this.#committedOffset;
+  }
+
+  get nextOffset(): number {
+    let next = this.#batch?.endOffset ?? this.#committedOffset;
+    for (const offset of this.#counts.keys()) next = Math.max(next, offset + 1);
+    return next;
+  }
+
+  get openCount(): number {
+    let open = 0;
+    for (const item of this.#batch?.items ?? []) if (!item.acked) open++;
+    return open;
+  }
+
+  get quiet(): boolean {
+    return this.#batch === null && this.#counts.size === 0;
+  }
+
+  plan(request: PlanRequest): DeliveryPlan {
+    const batch = this.#batch;
+    const blockedUntilMs = this.#blockedUntilMs();
+    const blocked = blockedUntilMs > request.nowMs;
+    const plan = { newFromOffset: this.#committedOffset, lookAgainAtMs: Infinity, limited: false };
+    if (blocked && !this.#repeats(request.attemptId)) {
+      return { ...plan, retries: [], exhausted: [], newMax: 0, lookAgainAtMs: blockedUntilMs };
+    }
+    if (blocked && batch !== null) {
+      const again = batch.items.filter((item) => item.offset >= this.#committedOffset);
+      const retries = again.slice(0, request.batchSize).map((item) => item.offset);
+      return { ...plan, retries, exhausted: [], newMax: 0, lookAgainAtMs: blockedUntilMs };
+    }
+    const exhausted = this.#exhausted(request.maxAttempts, request.batchSize);
+    if (exhausted.length > 0) return { ...plan, retries: [], exhausted, newMax: 0 };
+    return { ...plan, retries: [], exhausted, newMax: request.batchSize };
+  }
+
+  /**
+   * What a scan from the committed offset on does with `offset`: hand it out, pass over it because it was acknowledged
+   * and has no attempt left, or end the batch before it because it is due for the dead-letter queue.
+   */
+  admission(offset: number, maxAttempts: number): 'deliver' | 'skip' | 'stop' {
+    if (this.#nextAttempt(offset, false) <= maxAttempts) return 'deliver';
+    return this.#item(offset)?.acked === true ? 'skip' : 'stop';
+  }
+
+  deliver(order: DeliveryOrder, sequence: LeaseSequence, nowMs: number): DeliveryGrant {
+    const leaseId = sequence.take();
+    const before = this.#batch;
+    const blocked = this.#blockedUntilMs() > nowMs;
+    const repeats = blocked && this.#repeats(order.attemptId);
+    if (blocked && !repeats) return { leaseId, offsets: [], attempts: [] };
+    const items: Item[] = [];
+    for (const run of order.runs) {
+      if (run.dropped) continue;
+      for (let offset = run.fromOffset; offset < run.fromOffset + run.count; offset++) {
+        // Acknowledged while this command was on its way.
+        if (offset < this.#committedOffset) continue;
+        const attempt = this.#nextAttempt(offset, repeats);
+        const visibleAtMs = nowMs + order.invisibleMs;
+        items.push({
+          offset,
+          attempt,
+          acked: false,
+          visibleAtMs,
+          changed: false,
+          suspended: false,
+        });
+      }
+    }
+    const behindLast = items.length === 0 ? 0 : items[items.length - 1]!.offset + 1;
+    const endOffset = Math.max(order.endOffset, this.#committedOffset, behindLast);
+    const counts = this.#countsBehind(endOffset);
+    this.#committedOffset = items[0]?.offset ?? endOffset;
+    this.#counts = counts;
+    this.#batch =
+      items.length === 0
+        ? null
+        : {
+            leaseId,
+            staleFromId: repeats ? before!.staleFromId : leaseId,
+            attemptId: order.attemptId,
+            clientId: order.clientId,
+            autoRenew: order.autoRenew,
+            grantedAtMs: nowMs,
+            renewals: 0,
+            items,
+            endOffset,
+          };
+    return { leaseId, offsets: items.map((i) => i.offset), attempts: items.map((i) => i.attempt) };
+  }
+
+  ack(offset: number, leaseId: number): DeliveryOutcome {
+    if (offset < this.#committedOffset) return 'done';
+    const item = this.#item(offset);
+    const batch = this.#batch;
+    if (batch === null || item === undefined || leaseId < batch.staleFromId) return 'stale';
+    if (leaseId < batch.leaseId) return 'ignored';
+    item.acked = true;
+    this.#advance(batch);
+    return 'done';
+  }
+
+  complete(offset: number): DeliveryOutcome {
+    if (offset < this.#committedOffset) return 'done';
+    const item = this.#item(offset);
+    if (item !== undefined) {
+      item.acked = true;
+      this.#advance(this.#batch!);
+      return 'done';
+    }
+    if (offset !== this.#committedOffset) return 'stale';
+    this.#committedOffset = offset + 1;
+    this.#counts.delete(offset);
+    return 'done';
+  }
+
+  changeInvisible(
+    offsets: readonly number[],
+    leaseId: number,
+    visibleAtMs: number,
+    suspend: boolean,
+    sequence: LeaseSequence,
+  ): { readonly outcome: DeliveryOutcome; readonly leaseId: number } {
+    let outcome: DeliveryOutcome = 'stale';
+    for (const offset of offsets) {
+      const item = this.#item(offset);
+      if (offset < this.#committedOffset) {
+        if (outcome === 'stale') outcome = 'ignored';
+      } else if (item !== undefined && leaseId >= this.#batch!.leaseId) {
+        item.visibleAtMs = visibleAtMs;
+        item.changed = true;
+        item.suspended = suspend;
+        outcome = 'done';
+      } else if (item !== undefined && leaseId >= this.#batch!.staleFromId && outcome === 'stale') {
+        outcome = 'ignored';
+      }
+    }
+    return { outcome, leaseId: outcome === 'done' ? sequence.take() : leaseId };
+  }
+
+  renew(leaseIds: readonly number[], visibleAtMs: number): void {
+    const batch = this.#batch;
+    if (batch === null || !batch.autoRenew || !leaseIds.includes(batch.leaseId)) return;
+    batch.renewals++;
+    for (const item of batch.items) if (!item.changed) item.visibleAtMs = visibleAtMs;
+  }
+
+  *renewable(): Iterable<RenewableLease> {
+    const batch = this.#batch;
+    if (batch === null || !batch.autoRenew) return;
+    const held = batch.items.find((item) => !item.acked && !item.changed);
+    if (held === undefined) return;
+    const { leaseId, clientId, grantedAtMs, renewals } = batch;
+    yield { leaseId, clientId, grantedAtMs, visibleAtMs: held.visibleAtMs, renewals };
+  }
+
+  earliestVisibleAtMs(): number {
+    return this.#batch === null ? Infinity : this.#blockedUntilMs();
+  }
+
+  /**
+   * Writes the row.
+   *
+   *   committedOffset, hasBatch,
+   *   batch: leaseId, leaseId - staleFromId, attemptId, clientId, autoRenew, grantedAtMs, renewals, endOffset,
+   *          itemCount, item*
+   *   item:  offset - committedOffset, attempt, flags (1 acked, 2 changed, 4 suspended), visibleAtMs
+   *   countCount, (offset - committedOffset, attempts)*
+   *
+   * Acknowledged items below the committed offset are left out: nothing asks for them any more.
+   */
+  write(writer: BinaryWriter): void {
+    writer.varint(this.#committedOffset);
+    const batch = this.#batch;
+    writer.flag(batch !== null);
+    if (batch !== null) {
+      writer.varint(batch.leaseId);
+      writer.varint(batch.leaseId - batch.staleFromId);
+      writer.optionalText(batch.attemptId);
+      writer.text(batch.clientId);
+      writer.flag(batch.autoRenew);
+      writer.varint(batch.grantedAtMs);
+      writer.varint(batch.renewals);
+      writer.varint(batch.endOffset);
+      const items = batch.items.filter((item) => item.offset >= this.#committedOffset);
+      writer.varint(items.length);
+      for (const item of items) {
+        writer.varint(item.offset - this.#committedOffset);
+        writer.varint(item.attempt);
+        writer.byte((item.acked ? 1 : 0) | (item.changed ? 2 : 0) | (item.suspended ? 4 : 0));
+        writer.varint(item.visibleAtMs);
+      }
+    }
+    writer.varint(this.#counts.size);
+    for (const [offset, attempts] of this.#counts) {
+      writer.varint(offset - this.#committedOffset);
+      writer.varint(attempts);
+    }
+  }
+
+  /** Reads what {@link write} wrote. */
+  static read(reader: BinaryReader): OrderedDelivery {
+    const state = new OrderedDelivery(reader.varint());
+    if (reader.flag()) {
+      const leaseId = reader.varint();
+      const head = {
+        leaseId,
+        staleFromId: leaseId - reader.varint(),
+        attemptId: reader.optionalText(),
+        clientId: reader.text(),
+        autoRenew: reader.flag(),
+        grantedAtMs: reader.varint(),
+        renewals: reader.varint(),
+        endOffset: reader.varint(),
+      };
+      const items: Item[] = [];
+      for (let left = reader.count(4); left > 0; left--) {
+        items.push(readItem(reader, state.#committedOffset));
+      }
+      state.#batch = { ...head, items };
+    }
+    for (let left = reader.count(2); left > 0; left--) {
+      const offset = state.#committedOffset + reader.varint();
+      state.#counts.set(offset, reader.varint());
+    }
+    return state;
+  }
+
+  #item(offset: number): Item | undefined {
+    return this.#batch?.items.find((item) => item.offset === offset);
+  }
+
+  #repeats(attemptId: string | null): boolean {
+    return attemptId !== null && attemptId === this.#batch?.attemptId;
+  }
+
+  /** The time at which the last message without an ack becomes visible; -1 when nothing is out. */
+  #blockedUntilMs(): number {
+    let untilMs = -1;
+    for (const item of this.#batch?.items ?? []) {
+      if (!item.acked) untilMs = Math.max(untilMs, item.visibleAtMs);
+    }
+    return untilMs;
+  }
+
+  #nextAttempt(offset: number, repeats: boolean): number {
+    const item = this.#item(offset);
+    if (item !== undefined) return item.attempt + (repeats || item.suspended ? 0 : 1);
+    return (this.#counts.get(offset) ?? 0) + 1;
+  }
+
+  /** The leading messages whose attempts are used up, without those that were acknowledged. */
+  #exhausted(maxAttempts: number, countMax: number): number[] {
+    const exhausted: number[] = [];
+    const batchEnd = this.#batch?.endOffset ?? 0;
+    for (let offset = this.#committedOffset; exhausted.length < countMax; offset++) {
+      const item = this.#item(offset);
+      // The filter passed over it when the batch was made.
+      if (item === undefined && offset < batchEnd) continue;
+      if (item === undefined && !this.#counts.has(offset)) break;
+      if (this.#nextAttempt(offset, false) <= maxAttempts) break;
+      if (item?.acked !== true) exhausted.push(offset);
+    }
+    return exhausted;
+  }
+
+  /** Attempt counts to keep beside a new batch that ends at `endOffset`, ascending. */
+  #countsBehind(endOffset: number): Map<number, number> {
+    const counts = new Map<number, number>();
+    for (const item of this.#batch?.items ?? []) {
+      if (item.offset < endOffset) continue;
+      counts.set(item.offset, item.suspended ? item.attempt - 1 : item.attempt);
+    }
+    for (const [offset, attempts] of this.#counts) {
+      if (offset >= endOffset) counts.set(offset, attempts);
+    }
+    return new Map([...counts].sort(([a], [b]) => a - b));
+  }
+
+  #advance(batch: Batch): void {
+    const open = batch.items.find((item) => !item.acked);
+    this.#committedOffset = open?.offset ?? batch.endOffset;
+    if (open === undefined) this.#batch = null;
+  }
+}
+
+function readItem(reader: BinaryReader, committedOffset: number): Item {
+  const offset = committedOffset + reader.varint();
+  const attempt = reader.varint();
+  const flags = reader.byte();
+  if (flags > 7) reader.fail(`has item flags ${flags}`);
+  const visibleAtMs = reader.varint();
+  const changed = (flags & 2) !== 0;
+  return {
+    offset,
+    attempt,
+    acked: (flags & 1) !== 0,
+    visibleAtMs,
+    changed,
+    suspended: (flags & 4) !== 0,
+  };
+}
