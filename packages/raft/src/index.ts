@@ -52,3 +52,11 @@ export { raftDriverConfig, raftDriverSettings, type RaftDriverConfig } from './d
 export { loopScheduler, type Scheduler } from './driver/scheduler.js';
 export { PROPOSAL_SIZE_BYTES_MAX } from './driver/proposal-queue.js';
 export { type RaftProbe } from './driver/probe.js';
+export { FileHardStateStore, type FileHardStateStoreOptions } from './log/file-hard-state-store.js';
+export {
+  GrpcTransport,
+  grpcTransportLimits,
+  type GrpcTransportLimits,
+  type GrpcTransportOptions,
+} from './grpc/grpc-transport.js';
+export { type PeerProbe } from './grpc/probe.js';
