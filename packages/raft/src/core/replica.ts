@@ -174,12 +174,17 @@ export class Replica {
 
   /** Follower of `leaderId` (null = not known yet) in `term`, which is not below the current one. */
   becomeFollower(term: number, leaderId: NodeId | null): void {
-    const wasFollower = this.role === 'follower';
+    const before = this.role;
     if (term !== this.term) this.enterTerm(term);
     this.leader?.reads.refuseAll(this.effects.reads);
-    if (this.role === 'leader') this.leaderContactMs = -Infinity;
+    if (before === 'leader') this.leaderContactMs = -Infinity;
     this.setRole('follower', leaderId);
-    if (!wasFollower) this.resetElectionTimer();
+    if (before === 'pre-candidate') {
+      // It asked in an outdated term, which is the only reason why it was refused: ask again soon.
+      this.electionDeadlineMs = this.nowMs + this.#drawRetryMs();
+    } else if (before !== 'follower') {
+      this.resetElectionTimer();
+    }
   }
 
   /** The leader of this term spoke. */
@@ -206,6 +211,7 @@ export class Replica {
     this.role = role;
     this.leaderId = leaderId;
     if (role === 'follower' || role === 'leader') this.votes.clear();
+    if (role === 'leader') this.#hurry = 'none';
   }
 
   /**
@@ -222,9 +228,13 @@ export class Replica {
       return this.#random.integer(config.electionTimeoutMinMs, config.electionTimeoutMaxMs);
     }
     if (this.#hurry === 'peer-lost' && !electionUnderWay) {
-      return this.#random.integer(config.preVoteRetryMinMs, config.preVoteRetryMaxMs);
+      return this.#drawRetryMs();
     }
     return this.#random.integer(config.firstElectionTimeoutMinMs, config.firstElectionTimeoutMaxMs);
+  }
+
+  #drawRetryMs(): number {
+    return this.#random.integer(this.config.preVoteRetryMinMs, this.config.preVoteRetryMaxMs);
   }
 
   #beginFirst(): void {
