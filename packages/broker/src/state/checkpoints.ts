@@ -1,0 +1,118 @@
+import { type CancelTimer, type Clock, type Logger } from '@raftmq/base';
+import { type CommitLogReader, type QueueIndex, type StateStore } from '@raftmq/broker-store';
+import { type StateSettings } from './settings.js';
+import { type BrokerStateMachine } from './state-machine.js';
+
+export interface CheckpointsOptions {
+  readonly state: BrokerStateMachine;
+  readonly queueIndex: QueueIndex;
+  readonly stateStore: StateStore;
+  /** For the position below which messages are gone. */
+  readonly log: Pick<CommitLogReader, 'firstPosition'>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly settings: StateSettings;
+  /** A save failed: the process has to stop. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+/**
+ * Saves the changed rows together with the applied index: every now and then, early after much log, and at a clean stop.
+ * Order of a checkpoint: rows are taken in one go, the queue index is synced, then rows and index go out in one batch.
+ * So the queue files always reach at least as far as the saved rows say.
+ */
+export class Checkpoints {
+  readonly #options: CheckpointsOptions;
+  #savedIndex: number;
+  #savedAppliedBytes = 0;
+  #droppedBelow = 0;
+  #running: Promise<void> | null = null;
+  #cancelTimer: CancelTimer = () => undefined;
+  #stopped = false;
+
+  constructor(options: CheckpointsOptions) {
+    this.#options = options;
+    this.#savedIndex = options.state.appliedIndex;
+  }
+
+  /** Entries through here are in the saved rows: the log before is not needed to start again. */
+  get savedIndex(): number {
+    return this.#savedIndex;
+  }
+
+  start(): void {
+    if (!this.#stopped) this.#armTimer();
+  }
+
+  /**
+   * Saves what has changed. Calls while one is running wait for it, and for one more when there is something new.
+   * @throws what the store threw; `onFatal` was told then
+   */
+  async save(): Promise<void> {
+    const { state } = this.#options;
+    while (this.#running !== null) await this.#running;
+    if (state.appliedIndex === this.#savedIndex) return;
+    this.#running = this.#saveNow();
+    try {
+      await this.#running;
+    } catch (error) {
+      this.#options.onFatal(error);
+      throw error;
+    } finally {
+      this.#running = null;
+    }
+  }
+
+  /** Ends the loop with a last checkpoint. Nothing may be applied any more. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancelTimer();
+    await this.save();
+  }
+
+  #armTimer(): void {
+    const { clock, settings } = this.#options;
+    // The size of the log is looked at more often than the interval asks for: it may grow fast.
+    const delayMs = Math.min(settings.checkpointIntervalMs, 1_000);
+    const startedAtMs = clock.monotonicMs();
+    const check = (): void => {
+      const intervalOver = clock.monotonicMs() - startedAtMs >= settings.checkpointIntervalMs;
+      const newBytes = this.#options.state.appliedBytes - this.#savedAppliedBytes;
+      if (!intervalOver && newBytes < settings.checkpointLogBytes) {
+        this.#cancelTimer = clock.setTimer(delayMs, check);
+        return;
+      }
+      this.save().then(
+        () => {
+          if (!this.#stopped) this.#armTimer();
+        },
+        () => undefined,
+      );
+    };
+    this.#cancelTimer = clock.setTimer(delayMs, check);
+  }
+
+  async #saveNow(): Promise<void> {
+    const { state, queueIndex, stateStore, log, clock, logger } = this.#options;
+    const startedAtMs = clock.monotonicMs();
+    if (log.firstPosition > this.#droppedBelow) {
+      this.#droppedBelow = log.firstPosition;
+      queueIndex.dropBelow(log.firstPosition);
+    }
+    this.#savedAppliedBytes = state.appliedBytes;
+    const capture = state.capture();
+    await queueIndex.flush();
+    await stateStore.save(capture.appliedIndex, capture.puts, capture.deletes);
+    this.#savedIndex = capture.appliedIndex;
+    state.captureSaved(capture);
+    const tookMs = clock.monotonicMs() - startedAtMs;
+    const { probe } = state;
+    probe.checkpoints++;
+    probe.checkpointRows += capture.puts.size + capture.deletes.size;
+    if (tookMs > probe.checkpointMsMax) probe.checkpointMsMax = tookMs;
+    logger.debug(
+      { appliedIndex: capture.appliedIndex, rows: capture.puts.size, tookMs },
+      'checkpoint saved',
+    );
+  }
+}

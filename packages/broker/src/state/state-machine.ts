@@ -1,0 +1,245 @@
+import { createHash } from 'node:crypto';
+import { assert, MqError } from '@raftmq/base';
+import { type QueueIndex } from '@raftmq/broker-store';
+import {
+  isStoredMessage,
+  javaStringHashCode,
+  storedQueueId,
+  storedQueueOffset,
+  storedTag,
+  storedTopic,
+} from '@raftmq/protocol';
+import {
+  ENTRY_HEADER_SIZE_BYTES,
+  entryType,
+  type Entry,
+  type RoleStatus,
+  type StateMachine,
+} from '@raftmq/raft';
+import { applyCommand, type ApplyContext } from './apply-command.js';
+import { decodeCommand, isCommandMagic } from './commands.js';
+import { createStateProbe, type StateProbe } from './probe.js';
+import { type ChangedRows, type DeliveryRow, type Tables, type TopicRow } from './tables.js';
+
+/** Who wants to know what changed: on the leader, those who serve clients. */
+export interface StateListener {
+  roleChanged(status: RoleStatus): void;
+  /** Once after each run of applied entries. The lists are the caller's to keep. */
+  applied(news: StateNews): void;
+}
+
+export interface StateNews {
+  /** Topics that got messages. */
+  readonly arrivals: readonly TopicRow[];
+  /** Deliveries in which something was handed out, unblocked or moved in time. */
+  readonly touched: readonly DeliveryRow[];
+  readonly topicsDeleted: readonly string[];
+}
+
+/** What a checkpoint holds: rows as of `appliedIndex`, and topics whose queue files can go once it is saved. */
+export interface StateCapture extends ChangedRows {
+  readonly appliedIndex: number;
+  readonly doomedTopics: readonly string[];
+}
+
+/**
+ * The broker group's state machine: walks the records of committed entries; messages go into the queue index, commands
+ * change the tables. It knows no clock but the entries' store timestamps and no chance, so that replicas stay equal.
+ */
+export class BrokerStateMachine implements StateMachine {
+  readonly tables: Tables;
+  readonly probe: StateProbe = createStateProbe();
+  readonly #queueIndex: QueueIndex;
+  readonly #onFatal: (error: unknown) => void;
+  readonly #context: { -readonly [K in keyof ApplyContext]: ApplyContext[K] };
+  #appliedIndex: number;
+  #appliedBytes = 0;
+  #topicsVersion = 1;
+  #role: RoleStatus = { role: 'follower', term: 0, leaderId: null, writable: false };
+  #listener: StateListener | null = null;
+  /** Deleted topics whose queue files wait for the next checkpoint: a crash before it must still find them. */
+  #doomed = new Set<string>();
+  #topicsDeleted: string[] = [];
+  #digest: { readonly index: number; readonly hex: string } | null = null;
+
+  /**
+   * @param tables filled with the rows saved at `appliedIndex`; see `openBrokerState`
+   * @param onFatal called when the queue index fails outside of `apply`: the process has to stop
+   */
+  constructor(
+    tables: Tables,
+    queueIndex: QueueIndex,
+    appliedIndex: number,
+    onFatal: (error: unknown) => void,
+  ) {
+    this.tables = tables;
+    this.#queueIndex = queueIndex;
+    this.#appliedIndex = appliedIndex;
+    this.#onFatal = onFatal;
+    const topicChanged = (name: string, deleted: boolean): void =>
+      this.#topicChanged(name, deleted);
+    this.#context = { tables, index: appliedIndex, nowMs: 0, topicChanged };
+  }
+
+  get appliedIndex(): number {
+    return this.#appliedIndex;
+  }
+
+  /** Bytes of log applied since the start. */
+  get appliedBytes(): number {
+    return this.#appliedBytes;
+  }
+
+  /** Grows with every change of a topic. */
+  get topicsVersion(): number {
+    return this.#topicsVersion;
+  }
+
+  /** The role as last told by the driver. */
+  get role(): RoleStatus {
+    return this.#role;
+  }
+
+  /** There is one listener at most; it hears of what happens from now on, and of the present role at once. */
+  setListener(listener: StateListener | null): void {
+    this.#listener = listener;
+    listener?.roleChanged(this.#role);
+  }
+
+  /**
+   * @throws MqError VERSION_UNSUPPORTED for a record of a newer version, LOG_CORRUPTED for an impossible one: the
+   *   replica must stop
+   */
+  apply(entry: Entry, results: unknown[] | null): void {
+    assert(entry.index === this.#appliedIndex + 1, 'entries are applied one after the other');
+    this.#context.index = entry.index;
+    this.#context.nowMs = entry.storeTimestampMs;
+    if (entry.type === entryType.records) this.#applyRecords(entry, results);
+    this.#appliedIndex = entry.index;
+    this.#appliedBytes += entry.frame.length;
+  }
+
+  roleChanged(status: RoleStatus): void {
+    this.#role = status;
+    this.#listener?.roleChanged(status);
+  }
+
+  applied(): void {
+    const arrivals = this.tables.takeArrivals();
+    const touched = this.tables.takeTouched();
+    const topicsDeleted = this.#topicsDeleted;
+    if (topicsDeleted.length > 0) this.#topicsDeleted = [];
+    if (arrivals.length + touched.length + topicsDeleted.length === 0) return;
+    this.#listener?.applied({ arrivals, touched, topicsDeleted });
+  }
+
+  /**
+   * SHA-256 over all rows, in lower-case hex. Equal applied indexes mean equal digests on all replicas, also after a
+   * restart or a rebuild. Encodes every row: for tools, not for hot paths.
+   */
+  digest(): string {
+    if (this.#digest?.index === this.#appliedIndex) return this.#digest.hex;
+    const rows = [...this.tables.rows()].sort((a, b) => (a.key < b.key ? -1 : 1));
+    const hash = createHash('sha256');
+    const size = Buffer.alloc(4);
+    for (const row of rows) {
+      const bytes = row.encode();
+      size.writeUInt32BE(bytes.length);
+      hash.update(row.key).update('\0').update(size).update(bytes);
+    }
+    this.#digest = { index: this.#appliedIndex, hex: hash.digest('hex') };
+    return this.#digest.hex;
+  }
+
+  /** Takes what changed since the last capture; the caller saves it or stops the process. */
+  capture(): StateCapture {
+    const doomedTopics = [...this.#doomed];
+    const { puts, deletes } = this.tables.takeChanged();
+    return { appliedIndex: this.#appliedIndex, puts, deletes, doomedTopics };
+  }
+
+  /** The capture is saved: queue files of topics that were deleted before it can go. */
+  captureSaved(capture: StateCapture): void {
+    for (const topic of capture.doomedTopics) {
+      if (this.#doomed.has(topic)) this.#dropQueueFiles(topic);
+    }
+  }
+
+  #applyRecords(entry: Entry, results: unknown[] | null): void {
+    const { frame } = entry;
+    let at = ENTRY_HEADER_SIZE_BYTES;
+    for (let left = entry.recordCount; left > 0; left--) {
+      const sizeBytes = at + 8 <= frame.length ? frame.readUInt32BE(at) : 0;
+      if (sizeBytes < 8 || at + sizeBytes > frame.length) {
+        throw new MqError(
+          'LOG_CORRUPTED',
+          `entry ${entry.index}: the record at byte ${at} has size ${sizeBytes}, which does not fit its entry`,
+        );
+      }
+      const result = this.#applyRecord(entry, at, sizeBytes);
+      if (results !== null) results.push(result);
+      at += sizeBytes;
+    }
+    if (at !== frame.length) {
+      throw new MqError(
+        'LOG_CORRUPTED',
+        `entry ${entry.index} has ${frame.length - at} bytes behind its records`,
+      );
+    }
+  }
+
+  #applyRecord(entry: Entry, at: number, sizeBytes: number): unknown {
+    const { frame } = entry;
+    if (isStoredMessage(frame, at)) {
+      return this.#applyMessage(frame.subarray(at, at + sizeBytes), entry.position + at);
+    }
+    if (isCommandMagic(frame.readUInt32BE(at + 4))) {
+      this.probe.commandsApplied++;
+      return applyCommand(this.#context, decodeCommand(frame, at, sizeBytes));
+    }
+    throw new MqError(
+      'VERSION_UNSUPPORTED',
+      `entry ${entry.index} holds a record with magic ${frame.toString('hex', at + 4, at + 8)}: written by a newer version of RaftMQ`,
+    );
+  }
+
+  /** @returns the message's queue offset, or the error that its sender gets */
+  #applyMessage(record: Buffer, position: number): number | MqError {
+    const name = storedTopic(record);
+    const topic = this.tables.topics.get(name);
+    if (topic === undefined) {
+      this.probe.messagesDropped++;
+      return new MqError(
+        'TOPIC_NOT_FOUND',
+        `topic ${name} was deleted before the message was stored`,
+      );
+    }
+    const queueOffset = storedQueueOffset(record);
+    const queue = this.tables.queue(topic, storedQueueId(record));
+    assert(queueOffset === queue.endOffset, `queue offsets of ${queue.key} are dense`);
+    const tag = storedTag(record);
+    const tagHash = tag === null ? 0 : javaStringHashCode(tag);
+    this.#queueIndex.append(name, queue.queueId, queueOffset, position, record.length, tagHash);
+    queue.append(position, record.length, tagHash);
+    this.tables.changed(queue);
+    this.tables.arrived(topic);
+    this.probe.messagesApplied++;
+    this.probe.messageBytesApplied += record.length;
+    return queueOffset;
+  }
+
+  #topicChanged(name: string, deleted: boolean): void {
+    this.#topicsVersion++;
+    if (deleted) {
+      this.#doomed.add(name);
+      this.#topicsDeleted.push(name);
+    } else if (this.#doomed.has(name)) {
+      this.#dropQueueFiles(name);
+    }
+  }
+
+  #dropQueueFiles(topic: string): void {
+    this.#doomed.delete(topic);
+    this.#queueIndex.deleteTopic(topic).catch(this.#onFatal);
+  }
+}

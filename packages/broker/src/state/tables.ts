@@ -1,0 +1,354 @@
+import { type GroupConfig, type TopicConfig } from '../messaging.js';
+import { BinaryReader, BinaryWriter } from '../pop/binary.js';
+import { newDelivery, readDeliveryRow, writeDeliveryRow, type Delivery } from '../pop/rows.js';
+import { type LeaseSequence } from '../pop/delivery.js';
+import { readGroup, readTopic, writeGroup, writeTopic } from './commands.js';
+import { rowVersion, openRow } from './row-format.js';
+
+/** A row of the state, in memory; encoded when a checkpoint or a digest asks for it. */
+interface Row {
+  readonly key: string;
+  /** Already in the list of changed rows. */
+  changed: boolean;
+  encode(): Buffer;
+}
+
+/** One queue of a topic: how far it goes, and a rolling sum over its messages. */
+export class QueueRow implements Row {
+  readonly key: string;
+  readonly queueId: number;
+  changed = false;
+  /** Offset that the next message gets. */
+  endOffset = 0;
+  #sumA = 0x811c9dc5;
+  #sumB = 0x9e3779b9;
+
+  constructor(topic: string, queueId: number) {
+    this.key = `queue/${topic}/${queueId}`;
+    this.queueId = queueId;
+  }
+
+  /** Counts a message in; equal sums on two replicas mean equal messages at equal places. */
+  append(position: number, sizeBytes: number, tagHash: number): void {
+    const low = position | 0;
+    const high = (position / 0x1_0000_0000) | 0;
+    let a = Math.imul(this.#sumA ^ low, 0x01000193) ^ sizeBytes;
+    a = Math.imul(a ^ (a >>> 15) ^ high, 0x85ebca6b);
+    let b = Math.imul(this.#sumB ^ tagHash, 0xc2b2ae35) ^ (this.endOffset | 0);
+    b = Math.imul(b ^ (b >>> 13) ^ low, 0x27d4eb2f);
+    this.#sumA = (a ^ (a >>> 16)) >>> 0;
+    this.#sumB = (b ^ (b >>> 16)) >>> 0;
+    this.endOffset++;
+  }
+
+  encode(): Buffer {
+    const writer = new BinaryWriter();
+    writer.byte(rowVersion);
+    writer.varint(this.endOffset);
+    writer.varint(this.#sumA);
+    writer.varint(this.#sumB);
+    return writer.finish();
+  }
+
+  decode(row: Buffer): void {
+    const reader = openRow(row, this.key);
+    this.endOffset = reader.varint();
+    this.#sumA = reader.varint();
+    this.#sumB = reader.varint();
+    reader.finish();
+  }
+}
+
+/** A topic with its queues. */
+export class TopicRow implements Row {
+  readonly key: string;
+  changed = false;
+  config: TopicConfig;
+  /** Index of the entry that created the topic: tells it from an earlier one of the same name. */
+  readonly epoch: number;
+  /** By queue id; holes for queues without a message. */
+  readonly queues: (QueueRow | undefined)[] = [];
+  /** Messages came in since {@link Tables.takeArrivals}. */
+  arrived = false;
+
+  constructor(config: TopicConfig, epoch: number) {
+    this.key = `topic/${config.name}`;
+    this.config = config;
+    this.epoch = epoch;
+  }
+
+  encode(): Buffer {
+    const writer = new BinaryWriter();
+    writer.byte(rowVersion);
+    writer.varint(this.epoch);
+    writeTopic(writer, this.config);
+    return writer.finish();
+  }
+}
+
+/** Where a group stands in one queue. */
+export class DeliveryRow implements Row {
+  readonly key: string;
+  readonly group: string;
+  readonly topic: string;
+  readonly queueId: number;
+  changed = false;
+  /** It changed in a way that those who wait should know of; see {@link Tables.takeTouched}. */
+  touched = false;
+  state: Delivery;
+
+  constructor(group: string, topic: string, queueId: number, state: Delivery) {
+    this.key = `delivery/${group}/${topic}/${queueId}`;
+    this.group = group;
+    this.topic = topic;
+    this.queueId = queueId;
+    this.state = state;
+  }
+
+  encode(): Buffer {
+    return writeDeliveryRow(this.state);
+  }
+}
+
+/** A consumer group. */
+export class GroupRow implements Row {
+  readonly key: string;
+  changed = false;
+  config: GroupConfig;
+  /** By topic, then by queue id. */
+  readonly deliveries = new Map<string, (DeliveryRow | undefined)[]>();
+
+  constructor(config: GroupConfig) {
+    this.key = `group/${config.name}`;
+    this.config = config;
+  }
+
+  encode(): Buffer {
+    const writer = new BinaryWriter();
+    writer.byte(rowVersion);
+    writeGroup(writer, this.config);
+    return writer.finish();
+  }
+}
+
+/** Values that exist once: the next lease id and the key of receipt handles. */
+export class SharedRow implements Row, LeaseSequence {
+  readonly key = 'shared/values';
+  changed = false;
+  lastLeaseId = 0;
+  secret: Buffer | null = null;
+
+  take(): number {
+    return ++this.lastLeaseId;
+  }
+
+  encode(): Buffer {
+    const writer = new BinaryWriter();
+    writer.byte(rowVersion);
+    writer.varint(this.lastLeaseId);
+    writer.bytes(this.secret ?? Buffer.alloc(0));
+    return writer.finish();
+  }
+
+  decode(row: Buffer): void {
+    const reader = openRow(row, this.key);
+    this.lastLeaseId = reader.varint();
+    const secret = reader.bytes();
+    this.secret = secret.length === 0 ? null : secret;
+    reader.finish();
+  }
+}
+
+/** Rows to be saved: everything that changed since the last capture. */
+export interface ChangedRows {
+  readonly puts: ReadonlyMap<string, Buffer>;
+  readonly deletes: ReadonlySet<string>;
+}
+
+/**
+ * The replicated tables of a broker group, in memory. They change only while an entry is applied; whoever changes a
+ * row calls {@link changed} with it.
+ */
+export class Tables {
+  readonly topics = new Map<string, TopicRow>();
+  readonly groups = new Map<string, GroupRow>();
+  readonly shared = new SharedRow();
+  #changed: Row[] = [];
+  #deleted = new Set<string>();
+  #arrived: TopicRow[] = [];
+  #touched: DeliveryRow[] = [];
+
+  changed(row: Row): void {
+    if (row.changed) return;
+    row.changed = true;
+    this.#changed.push(row);
+  }
+
+  /** Remembers that a topic has news for those who wait. */
+  arrived(topic: TopicRow): void {
+    if (topic.arrived) return;
+    topic.arrived = true;
+    this.#arrived.push(topic);
+  }
+
+  /** Topics that got messages since the last call. */
+  takeArrivals(): readonly TopicRow[] {
+    const arrived = this.#arrived;
+    if (arrived.length === 0) return arrived;
+    this.#arrived = [];
+    for (const topic of arrived) topic.arrived = false;
+    return arrived;
+  }
+
+  /** Remembers that something was handed out, unblocked, or becomes visible at another time. */
+  touched(row: DeliveryRow): void {
+    if (row.touched) return;
+    row.touched = true;
+    this.#touched.push(row);
+  }
+
+  /** Deliveries touched since the last call. */
+  takeTouched(): readonly DeliveryRow[] {
+    const touched = this.#touched;
+    if (touched.length === 0) return touched;
+    this.#touched = [];
+    for (const row of touched) row.touched = false;
+    return touched;
+  }
+
+  putTopic(row: TopicRow): void {
+    this.topics.set(row.config.name, row);
+    this.#deleted.delete(row.key);
+    this.changed(row);
+  }
+
+  /** Drops the topic, its queues, and where groups stand in them. */
+  deleteTopic(row: TopicRow): void {
+    this.topics.delete(row.config.name);
+    this.#drop(row);
+    for (const queue of row.queues) if (queue !== undefined) this.#drop(queue);
+    for (const group of this.groups.values()) {
+      for (const delivery of group.deliveries.get(row.config.name) ?? []) {
+        if (delivery !== undefined) this.#drop(delivery);
+      }
+      group.deliveries.delete(row.config.name);
+    }
+  }
+
+  putGroup(row: GroupRow): void {
+    this.groups.set(row.config.name, row);
+    this.#deleted.delete(row.key);
+    this.changed(row);
+  }
+
+  /** Drops the group and where it stands everywhere. */
+  deleteGroup(row: GroupRow): void {
+    this.groups.delete(row.config.name);
+    this.#drop(row);
+    for (const rows of row.deliveries.values()) {
+      for (const delivery of rows) if (delivery !== undefined) this.#drop(delivery);
+    }
+  }
+
+  queue(topic: TopicRow, queueId: number): QueueRow {
+    let queue = topic.queues[queueId];
+    if (queue === undefined) {
+      queue = new QueueRow(topic.config.name, queueId);
+      topic.queues[queueId] = queue;
+      this.#deleted.delete(queue.key);
+    }
+    return queue;
+  }
+
+  delivery(group: string, topic: string, queueId: number): DeliveryRow | undefined {
+    return this.groups.get(group)?.deliveries.get(topic)?.[queueId];
+  }
+
+  /** The row, made when there is none. */
+  openDelivery(group: GroupRow, topic: string, queueId: number): DeliveryRow {
+    let rows = group.deliveries.get(topic);
+    if (rows === undefined) group.deliveries.set(topic, (rows = []));
+    let row = rows[queueId];
+    if (row === undefined) {
+      row = new DeliveryRow(group.config.name, topic, queueId, newDelivery(group.config.fifo));
+      rows[queueId] = row;
+      this.#deleted.delete(row.key);
+    }
+    return row;
+  }
+
+  *deliveries(): Iterable<DeliveryRow> {
+    for (const group of this.groups.values()) {
+      for (const rows of group.deliveries.values()) {
+        for (const row of rows) if (row !== undefined) yield row;
+      }
+    }
+  }
+
+  /** Every row there is, in no particular order. */
+  *rows(): Iterable<{ readonly key: string; encode(): Buffer }> {
+    yield this.shared;
+    for (const topic of this.topics.values()) {
+      yield topic;
+      for (const queue of topic.queues) if (queue !== undefined) yield queue;
+    }
+    yield* this.groups.values();
+    yield* this.deliveries();
+  }
+
+  /** Encodes what changed since the last call; the rows count as saved from here on. */
+  takeChanged(): ChangedRows {
+    const puts = new Map<string, Buffer>();
+    for (const row of this.#changed) {
+      row.changed = false;
+      if (!this.#deleted.has(row.key)) puts.set(row.key, row.encode());
+    }
+    const deletes = this.#deleted;
+    this.#changed = [];
+    this.#deleted = new Set();
+    return { puts, deletes };
+  }
+
+  /**
+   * Fills empty tables with saved rows.
+   * @throws MqError LOG_CORRUPTED or VERSION_UNSUPPORTED for a row that cannot be read
+   */
+  load(rows: ReadonlyMap<string, Buffer>): void {
+    const inOrder = [...rows].sort(([a], [b]) => loadRank(a) - loadRank(b));
+    for (const [key, row] of inOrder) this.#loadRow(key, row);
+  }
+
+  #loadRow(key: string, row: Buffer): void {
+    const [table, name = '', topicOrQueue = '', queue = ''] = key.split('/');
+    if (table === 'shared') this.shared.decode(row);
+    else if (table === 'topic') {
+      const reader = openRow(row, key);
+      const epoch = reader.varint();
+      this.topics.set(name, new TopicRow(readWhole(reader, readTopic), epoch));
+    } else if (table === 'group') {
+      this.groups.set(name, new GroupRow(readWhole(openRow(row, key), readGroup)));
+    } else if (table === 'queue') {
+      const topic = this.topics.get(name) ?? openRow(row, key).fail('belongs to no topic');
+      this.queue(topic, Number(topicOrQueue)).decode(row);
+    } else if (table === 'delivery') {
+      const group = this.groups.get(name) ?? openRow(row, key).fail('belongs to no group');
+      const delivery = this.openDelivery(group, topicOrQueue, Number(queue));
+      delivery.state = readDeliveryRow(row, key);
+    } else openRow(row, key).fail('belongs to an unknown table');
+  }
+
+  #drop(row: Row): void {
+    this.#deleted.add(row.key);
+  }
+}
+
+function readWhole<T>(reader: BinaryReader, read: (reader: BinaryReader) => T): T {
+  const value = read(reader);
+  reader.finish();
+  return value;
+}
+
+/** Topics and groups come before what hangs on them. */
+function loadRank(key: string): number {
+  return key.startsWith('topic/') || key.startsWith('group/') ? 0 : 1;
+}
