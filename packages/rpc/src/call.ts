@@ -27,6 +27,8 @@ export interface StreamWriter<Out> {
   drained(): Promise<void>;
   /** Messages handed over and not yet taken by the connection. */
   readonly pending: number;
+  /** Their bytes. */
+  readonly pendingBytes: number;
   readonly closed: boolean;
 }
 

@@ -20,8 +20,9 @@ export interface RpcChannelOptions {
   readonly address: string;
   /** null = plaintext. `verify: false` accepts any certificate, as RocketMQ's clients do. */
   readonly tls: { readonly verify: boolean; readonly rootCertificates?: Buffer } | null;
-  /** After this long without a sign of life the server is asked, and given up 20 s later. Default 60 s. */
+  /** After this long the server is asked for a sign of life; default 60 s. Given up after the second time, 20 s. */
   readonly keepaliveMs?: number;
+  readonly keepaliveTimeoutMs?: number;
   /** Pauses between attempts to connect. Default 100 ms, growing to 5 s. */
   readonly reconnectMinMs?: number;
   readonly reconnectMaxMs?: number;
@@ -36,7 +37,6 @@ export interface CallSettings {
   readonly signal?: AbortSignal;
 }
 
-const KEEPALIVE_TIMEOUT_MS = 20_000;
 const same = (bytes: Buffer): Buffer => bytes;
 const noHeaders = new Metadata();
 
@@ -62,7 +62,7 @@ export class RpcChannel {
       'grpc.max_receive_message_length': -1,
       'grpc.max_send_message_length': -1,
       'grpc.keepalive_time_ms': options.keepaliveMs ?? 60_000,
-      'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
+      'grpc.keepalive_timeout_ms': options.keepaliveTimeoutMs ?? 20_000,
       'grpc.initial_reconnect_backoff_ms': options.reconnectMinMs ?? 100,
       'grpc.max_reconnect_backoff_ms': options.reconnectMaxMs ?? 5_000,
       // Each channel owns its connection: closing one must not touch another of the same address.

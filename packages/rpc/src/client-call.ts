@@ -1,6 +1,7 @@
 import { type ClientDuplexStream, type StatusObject } from '@grpc/grpc-js';
 import { type RpcStream, type StreamListener } from './call.js';
-import { RpcError, rpcStatus, rpcStatusName } from './status.js';
+import { PendingBytes } from './pending-bytes.js';
+import { isImpossible, RpcError, rpcStatus, rpcStatusName } from './status.js';
 
 /** The client's end of a bidirectional call. */
 export class ClientStream implements RpcStream<Buffer, Buffer> {
@@ -11,6 +12,7 @@ export class ClientStream implements RpcStream<Buffer, Buffer> {
   #ended = false;
   #failure: Error | null = null;
   #cause: Error | null = null;
+  readonly #pendingBytes = new PendingBytes();
   #waiting: (() => void)[] = [];
 
   constructor(call: ClientDuplexStream<Buffer, Buffer>) {
@@ -34,8 +36,14 @@ export class ClientStream implements RpcStream<Buffer, Buffer> {
     return this.#call.writableLength;
   }
 
+  get pendingBytes(): number {
+    return this.#pendingBytes.bytes;
+  }
+
   write(message: Buffer): boolean {
-    return this.closed ? false : this.#call.write(message);
+    if (this.closed) return false;
+    this.#pendingBytes.add(message.length);
+    return this.#call.write(message, this.#pendingBytes.taken);
   }
 
   drained(): Promise<void> {
@@ -50,6 +58,7 @@ export class ClientStream implements RpcStream<Buffer, Buffer> {
       try {
         listener.message(message);
       } catch (error) {
+        if (isImpossible(error)) throw error;
         this.fail(error as Error);
       }
     });

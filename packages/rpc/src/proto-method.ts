@@ -74,6 +74,10 @@ class EncodingWriter<Out> implements StreamWriter<Out> {
     return this.#writer.pending;
   }
 
+  get pendingBytes(): number {
+    return this.#writer.pendingBytes;
+  }
+
   write(message: Out): boolean {
     return this.#writer.write(this.#codec.encode(message));
   }

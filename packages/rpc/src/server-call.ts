@@ -11,7 +11,8 @@ import {
   type StreamListener,
   type StreamWriter,
 } from './call.js';
-import { RpcError } from './status.js';
+import { PendingBytes } from './pending-bytes.js';
+import { isImpossible, RpcError } from './status.js';
 
 type SurfaceCall =
   | ServerUnaryCall<Buffer, Buffer>
@@ -70,6 +71,7 @@ export class GrpcCallContext implements CallContext {
 /** Writes to a grpc-js call with back-pressure. grpc-js counts messages: 16 may wait before `write` returns false. */
 export class ServerWriter implements StreamWriter<Buffer> {
   readonly #call: ServerWritableStream<Buffer, Buffer> | ServerDuplexStream<Buffer, Buffer>;
+  readonly #pendingBytes = new PendingBytes();
   #waiting: (() => void)[] = [];
 
   constructor(call: ServerWritableStream<Buffer, Buffer> | ServerDuplexStream<Buffer, Buffer>) {
@@ -87,8 +89,14 @@ export class ServerWriter implements StreamWriter<Buffer> {
     return this.#call.writableLength;
   }
 
+  get pendingBytes(): number {
+    return this.#pendingBytes.bytes;
+  }
+
   write(message: Buffer): boolean {
-    return this.closed ? false : this.#call.write(message);
+    if (this.closed) return false;
+    this.#pendingBytes.add(message.length);
+    return this.#call.write(message, this.#pendingBytes.taken);
   }
 
   drained(): Promise<void> {
@@ -127,10 +135,12 @@ export class ServerStream extends ServerWriter implements RpcStream<Buffer, Buff
       return;
     }
     this.#duplex.on('data', (message: Buffer) => {
-      if (this.#over) return;
+      // What comes after we ended or refused the call is nobody's business any more.
+      if (this.#over || this.closed) return;
       try {
         listener.message(message);
       } catch (error) {
+        if (isImpossible(error)) throw error;
         this.fail(error as Error);
       }
     });

@@ -17,6 +17,7 @@ import { protoMethod } from './proto-method.js';
 import { GrpcCallContext, ServerStream, ServerWriter } from './server-call.js';
 import {
   defaultErrorStatus,
+  isImpossible,
   isRpcError,
   rpcStatus,
   statusDetails,
@@ -48,8 +49,9 @@ export interface RpcServerLimits {
   readonly idleMs: number;
   /** A new connection has to send its first bytes within this time. */
   readonly peekTimeoutMs: number;
-  /** After this long without a sign of life the peer is asked, and given up 20 s later. */
+  /** After this long the peer is asked for a sign of life, and given up when none comes within the second time. */
   readonly keepaliveMs: number;
+  readonly keepaliveTimeoutMs: number;
 }
 
 export const rpcServerLimits: RpcServerLimits = {
@@ -60,6 +62,7 @@ export const rpcServerLimits: RpcServerLimits = {
   idleMs: 120_000,
   peekTimeoutMs: 10_000,
   keepaliveMs: 60_000,
+  keepaliveTimeoutMs: 20_000,
 };
 
 /** Counters of a server; read at scrape. */
@@ -76,7 +79,6 @@ interface StatusAnswer {
   readonly details: string;
 }
 
-const KEEPALIVE_TIMEOUT_MS = 20_000;
 const LOG_INTERVAL_MS = 1_000;
 const same = (bytes: Buffer): Buffer => bytes;
 
@@ -103,7 +105,7 @@ export class RpcServer {
       'grpc.max_concurrent_streams': this.#limits.callsPerConnectionMax,
       'grpc.max_connection_idle_ms': this.#limits.idleMs,
       'grpc.keepalive_time_ms': this.#limits.keepaliveMs,
-      'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
+      'grpc.keepalive_timeout_ms': this.#limits.keepaliveTimeoutMs,
       'grpc.enable_channelz': 0,
     });
   }
@@ -273,6 +275,11 @@ export class RpcServer {
       return { code: rpcStatus[status], details: statusDetails(error.message) };
     }
     this.probe.foreignErrors++;
+    if (isImpossible(error)) {
+      process.nextTick(() => {
+        throw error;
+      });
+    }
     const suppressed = this.#gate.pass(performance.now());
     if (suppressed !== null) {
       const stack = error instanceof Error ? error.stack : undefined;

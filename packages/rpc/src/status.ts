@@ -102,6 +102,15 @@ export function defaultErrorStatus(error: MqError): RpcStatus {
   return mqErrorStatuses[error.code] ?? (error.status < 50000 ? 'INVALID_ARGUMENT' : 'INTERNAL');
 }
 
+/** Whether an error says that the program itself is broken: it must reach the top and stop the process. */
+export function isImpossible(error: unknown): boolean {
+  return (
+    typeof error === 'object' &&
+    error !== null &&
+    (error as { name?: unknown }).name === 'AssertionFailure'
+  );
+}
+
 const DETAILS_BYTES_MAX = 1024;
 
 /**
