@@ -1,0 +1,300 @@
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { silentLogger } from '@raftmq/base';
+import { RpcChannel, type RpcStream } from '@raftmq/rpc';
+import { ENTRY_HEADER_SIZE_BYTES, entryType, sealEntry } from '../core/entry.js';
+import { type AppendRequest, type Message, type NodeId } from '../core/types.js';
+import { encodeMessage } from './codec.js';
+import { CONNECT_PATH } from './connection.js';
+import { GrpcTransport, type GrpcTransportOptions } from './grpc-transport.js';
+import { decodeAnswer, encodeHello, type HelloAnswer, type Identity } from './hello.js';
+
+const closers: (() => Promise<void> | void)[] = [];
+
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+interface Node {
+  readonly transport: GrpcTransport;
+  readonly received: Message[];
+  /** `+1` connected to node 1, `-1` lost it. */
+  readonly events: string[];
+}
+
+async function startNode(
+  nodeId: NodeId,
+  peers: Map<NodeId, string>,
+  options: Partial<GrpcTransportOptions> = {},
+): Promise<Node> {
+  const transport = new GrpcTransport({
+    cluster: 'c',
+    group: 'g',
+    nodeId,
+    incarnation: `disk-${nodeId}`,
+    host: '127.0.0.1',
+    port: 0,
+    peers,
+    logger: silentLogger,
+    ...options,
+  });
+  const node: Node = { transport, received: [], events: [] };
+  await transport.start({
+    received: (message) => void node.received.push(message),
+    peerConnected: (peer) => void node.events.push(`+${peer}`),
+    peerLost: (peer) => void node.events.push(`-${peer}`),
+  });
+  closers.push(() => transport.stop());
+  return node;
+}
+
+/** Two nodes that know each other, connected. */
+async function startPair(
+  options: Partial<GrpcTransportOptions> = {},
+): Promise<{ a: Node; b: Node; addresses: Map<NodeId, string>[] }> {
+  const addresses = [new Map<NodeId, string>(), new Map<NodeId, string>()];
+  // Node 0 dials nothing until it learns the address: a port of its own choice would be somebody else's.
+  const b = await startNode(1, addresses[1]!.set(0, '127.0.0.1:1'), options);
+  const a = await startNode(0, addresses[0]!.set(1, address(b)), options);
+  addresses[1]!.set(0, address(a));
+  await until(() => a.transport.isConnected(1) && b.transport.isConnected(0), 'both connected');
+  return { a, b, addresses };
+}
+
+const address = (node: Node): string => `127.0.0.1:${node.transport.port}`;
+
+async function until(holds: () => boolean, what: string): Promise<void> {
+  const endsAt = Date.now() + 8_000;
+  while (!holds()) {
+    if (Date.now() > endsAt) throw new Error(`never happened: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+const vote = (from: NodeId, to: NodeId, term: number): Message => ({
+  kind: 'vote-response',
+  from,
+  to,
+  term,
+  pre: false,
+  granted: true,
+});
+
+function append(index: number, payloadBytes: number): AppendRequest {
+  const frame = Buffer.alloc(ENTRY_HEADER_SIZE_BYTES + payloadBytes, index);
+  const sealed = sealEntry(frame, {
+    index,
+    term: 1,
+    position: index,
+    type: entryType.records,
+    storeTimestampMs: 1,
+    recordCount: 1,
+  });
+  return {
+    kind: 'append-request',
+    from: 0,
+    to: 1,
+    term: 1,
+    prevIndex: index - 1,
+    prevTerm: 1,
+    commitIndex: 0,
+    sentAtMs: 1,
+    readRound: 0,
+    entries: [sealed],
+  };
+}
+
+describe('two replicas', () => {
+  test('exchange messages in order, large entries too', async () => {
+    const { a, b } = await startPair();
+    const sent = Array.from({ length: 40 }, (_, i) => append(i + 1, i === 20 ? 9_000_000 : 3_000));
+    for (const message of sent) a.transport.send(message);
+    b.transport.send(vote(1, 0, 5));
+    await until(() => b.received.length === 40 && a.received.length === 1, 'all arrived');
+    expect(a.received).toEqual([vote(1, 0, 5)]);
+    expect(b.received.map((message) => (message as AppendRequest).entries[0]!.index)).toEqual(
+      sent.map((_, i) => i + 1),
+    );
+    expect(
+      (b.received[20] as AppendRequest).entries[0]!.frame.equals(sent[20]!.entries[0]!.frame),
+    ).toBe(true);
+    expect(a.transport.probes.get(1)).toMatchObject({ sentMessages: 40, connects: 1, refused: 0 });
+    expect(b.transport.probes.get(0)?.receivedBytes).toBe(a.transport.probes.get(1)?.sentBytes);
+  });
+
+  test('hear at once that the other is gone, drop meanwhile, and connect again when it is back', async () => {
+    const { a, b, addresses } = await startPair();
+    await b.transport.stop();
+    await until(() => a.events.includes('-1'), 'a heard of it');
+    expect(a.transport.isConnected(1)).toBe(false);
+    a.transport.send(vote(0, 1, 1));
+    expect(a.transport.probes.get(1)?.droppedNotConnected).toBe(1);
+    const again = await startNode(1, addresses[1]!);
+    addresses[0]!.set(1, address(again));
+    await until(
+      () => a.transport.isConnected(1) && again.transport.isConnected(0),
+      'connected again',
+    );
+    expect(a.events).toEqual(['+1', '-1', '+1']);
+    a.transport.send(vote(0, 1, 2));
+    await until(() => again.received.length === 1, 'the message arrived');
+    expect(again.received).toEqual([vote(0, 1, 2)]);
+  });
+
+  test('drop what a peer does not read, within the memory cap', async () => {
+    const { a } = await startPair({ limits: { pendingBytesMax: 1_000_000 } });
+    // Nothing is taken by the connection before this turn of the loop ends.
+    for (let i = 1; i <= 30; i++) a.transport.send(append(i, 100_000));
+    expect(a.transport.probes.get(1)?.sentMessages).toBe(9);
+    expect(a.transport.probes.get(1)?.droppedOverCap).toBe(21);
+    expect(a.transport.isConnected(1)).toBe(true);
+  });
+});
+
+/** A peer that does what the test wants. */
+async function stranger(node: Node): Promise<{
+  stream: RpcStream<Buffer, Buffer>;
+  answers: HelloAnswer[];
+  end: () => Error | null | undefined;
+}> {
+  const channel = new RpcChannel({ address: address(node), tls: null });
+  closers.push(() => channel.close());
+  const stream = channel.bidi(CONNECT_PATH, { deadlineMs: null });
+  const answers: HelloAnswer[] = [];
+  let end: Error | null | undefined;
+  stream.listen({
+    message: (bytes) => void answers.push(decodeAnswer(bytes)),
+    closed: (failure) => (end = failure),
+  });
+  return { stream, answers, end: () => end };
+}
+
+const peer: Identity = {
+  cluster: 'c',
+  group: 'g',
+  nodeId: 1,
+  incarnation: 'disk-1',
+  session: 's1',
+};
+/** Knows a node 1 that never listens. */
+const alone = (options: Partial<GrpcTransportOptions> = {}): Promise<Node> =>
+  startNode(0, new Map([[1, '127.0.0.1:1']]), options);
+
+describe('a hello is refused with the reason, and no message behind it is read:', () => {
+  test.each([
+    ['cluster', { ...peer, cluster: 'other' }, 0, 'this is cluster "c", not "other"'],
+    ['group', { ...peer, group: 'other' }, 0, 'this is group "g", not "other"'],
+    ['called node', peer, 2, 'this is node 0, not 2'],
+    ['own node id', { ...peer, nodeId: 0 }, 0, 'two processes have the same node id'],
+    ['unknown node', { ...peer, nodeId: 7 }, 0, 'node 7 is not in the peers list'],
+    ['no session', { ...peer, session: '' }, 0, 'session is empty'],
+  ])('%s', async (_name, identity, to, reason) => {
+    const node = await alone();
+    const { stream, answers, end } = await stranger(node);
+    stream.write(encodeHello(identity, to));
+    stream.write(encodeMessage(vote(identity.nodeId, 0, 9)));
+    await until(() => end() !== undefined, 'closed');
+    expect(answers).toEqual([
+      expect.objectContaining({ refused: expect.stringContaining(reason) }),
+    ]);
+    expect(end()?.message).toContain(reason);
+    expect(node.received).toEqual([]);
+    expect(node.transport.refusedStrangers).toBe(1);
+  });
+
+  test('another data directory under the same node id', async () => {
+    const node = await alone();
+    const first = await stranger(node);
+    first.stream.write(encodeHello(peer, 0));
+    await until(() => first.answers.length === 1, 'accepted');
+    first.stream.end();
+    await until(() => first.end() !== undefined, 'gone');
+    const second = await stranger(node);
+    second.stream.write(encodeHello({ ...peer, incarnation: 'disk-new', session: 's2' }, 0));
+    await until(() => second.end() !== undefined, 'closed');
+    expect(second.answers[0]?.refused).toContain('another data directory');
+  });
+
+  test('a second process with the same node id, while the first one lives', async () => {
+    const node = await alone();
+    const first = await stranger(node);
+    first.stream.write(encodeHello(peer, 0));
+    await until(() => first.answers.length === 1, 'accepted');
+    const second = await stranger(node);
+    second.stream.write(encodeHello({ ...peer, session: 's2' }, 0));
+    await until(() => second.end() !== undefined, 'closed');
+    expect(second.answers[0]?.refused).toContain('another process with node id 1');
+    first.stream.write(encodeMessage(vote(1, 0, 1)));
+    await until(() => node.received.length === 1, 'the first one goes on');
+  });
+});
+
+test('the same process may call again: its newer connection counts', async () => {
+  const node = await alone();
+  const first = await stranger(node);
+  first.stream.write(encodeHello(peer, 0));
+  await until(() => first.answers.length === 1, 'accepted');
+  const second = await stranger(node);
+  second.stream.write(encodeHello(peer, 0));
+  await until(
+    () => second.answers.length === 1 && first.end() !== undefined,
+    'the first one is closed',
+  );
+  second.stream.write(encodeMessage(vote(1, 0, 1)));
+  await until(() => node.received.length === 1, 'the message arrived');
+});
+
+describe('a connection is closed at', () => {
+  const bent = (): Buffer => {
+    const frame = encodeMessage({ ...append(1, 50), from: 1, to: 0 });
+    frame[frame.length - 1]! ^= 1;
+    return frame;
+  };
+  test.each([
+    [
+      'bytes that are no frame',
+      Buffer.from('hello'),
+      /not a raft frame|VERSION_UNSUPPORTED|newer protocol/,
+    ],
+    [
+      'a message in the name of another',
+      encodeMessage(vote(2, 0, 1)),
+      /from 2 to 0 on the connection of node 1/,
+    ],
+    ['an absurd term', encodeMessage(vote(1, 0, 2 ** 20 + 1)), /term 1048577 is absurd/],
+    ['a damaged entry', bent(), /entry 1 is damaged/],
+    ['a frame over the limit', Buffer.alloc(2_000_000), /larger than max/],
+  ])('%s', async (_name, frame, reason) => {
+    const node = await alone({ limits: { frameBytesMax: 1_000_000 } });
+    const { stream, answers, end } = await stranger(node);
+    stream.write(encodeHello(peer, 0));
+    await until(() => answers.length === 1, 'accepted');
+    stream.write(frame);
+    stream.write(encodeMessage(vote(1, 0, 1)));
+    await until(() => end() !== undefined, 'closed');
+    expect(end()?.message).toMatch(reason);
+    expect(node.received).toEqual([]);
+  });
+
+  test('a message before the hello, and silence', async () => {
+    const node = await alone({ limits: { helloTimeoutMs: 50 } });
+    const early = await stranger(node);
+    early.stream.write(encodeMessage(vote(1, 0, 1)));
+    const silent = await stranger(node);
+    await until(() => early.end() !== undefined && silent.end() !== undefined, 'both closed');
+    expect(early.end()?.message).toContain('no hello');
+    expect(silent.end()?.message).toContain('in time');
+    expect(node.received).toEqual([]);
+  });
+});
+
+test('a peer that calls with a new session makes us leave the connection to its old process', async () => {
+  // Node 1 does not call back, so that only our own connection to it stands.
+  const old = await startNode(1, new Map([[0, '127.0.0.1:1']]));
+  const node = await startNode(0, new Map([[1, address(old)]]));
+  await until(() => node.transport.isConnected(1), 'connected');
+  const restarted = await stranger(node);
+  restarted.stream.write(encodeHello({ ...peer, session: 'after the restart' }, 0));
+  await until(() => node.events.length >= 2, 'the old connection is left');
+  expect(node.events.slice(0, 2)).toEqual(['+1', '-1']);
+  expect(restarted.answers.map((answer) => answer.refused)).toEqual(['']);
+});

@@ -1,0 +1,213 @@
+import { randomBytes } from 'node:crypto';
+import { assert, MqError, systemClock, type Clock, type Logger } from '@raftmq/base';
+import { RpcServer } from '@raftmq/rpc';
+import { ENTRY_SIZE_BYTES_MAX } from '../core/entry.js';
+import { type Message, type NodeId } from '../core/types.js';
+import { type Transport, type TransportReceiver } from '../ports.js';
+import { Acceptor } from './acceptor.js';
+import { accept, dial } from './connection.js';
+import { type Hello, type Identity } from './hello.js';
+import { PeerLink } from './peer-link.js';
+import { newPeerProbe, type PeerProbe } from './probe.js';
+
+export interface GrpcTransportOptions {
+  readonly cluster: string;
+  readonly group: string;
+  readonly nodeId: NodeId;
+  /** Random, kept in the data directory. */
+  readonly incarnation: string;
+  readonly host: string;
+  /** 0 = any free port; see `port`. */
+  readonly port: number;
+  /** `host:port` of the other replicas' raft ports. Read at each attempt to connect: the caller may change it. */
+  readonly peers: ReadonlyMap<NodeId, string>;
+  readonly logger: Logger;
+  readonly clock?: Clock;
+  readonly limits?: Partial<GrpcTransportLimits>;
+}
+
+export interface GrpcTransportLimits {
+  /** Pauses between attempts to connect. */
+  readonly reconnectMinMs: number;
+  readonly reconnectMaxMs: number;
+  readonly helloTimeoutMs: number;
+  /** A peer without a sign of life for up to twice this long is given up. */
+  readonly keepaliveMs: number;
+  /** Bytes that may wait for one peer; more is dropped and counted. */
+  readonly pendingBytesMax: number;
+  /** A larger frame closes its connection. Has to hold the largest entry. */
+  readonly frameBytesMax: number;
+  /** A message with a term this far above the highest one seen closes its connection. */
+  readonly termJumpMax: number;
+}
+
+export const grpcTransportLimits: GrpcTransportLimits = {
+  reconnectMinMs: 50,
+  reconnectMaxMs: 500,
+  helloTimeoutMs: 2_000,
+  keepaliveMs: 2_000,
+  pendingBytesMax: 64 * 1024 * 1024,
+  frameBytesMax: ENTRY_SIZE_BYTES_MAX + 16 * 1024 * 1024,
+  termJumpMax: 2 ** 20,
+};
+
+const CLOSE_GRACE_MS = 200;
+const CONNECTIONS_MAX = 64;
+
+/**
+ * Carries raft messages between the replicas of a group: one gRPC stream from each replica to each other one, on a port
+ * of its own. A peer is connected once it has accepted our hello; a broken connection is reported at once and made anew.
+ */
+export class GrpcTransport implements Transport {
+  readonly #options: GrpcTransportOptions;
+  readonly #limits: GrpcTransportLimits;
+  readonly #self: Identity;
+  readonly #clock: Clock;
+  readonly #links = new Map<NodeId, PeerLink>();
+  readonly #probes = new Map<NodeId, PeerProbe>();
+  /** Incarnation of each peer as first seen: it cannot change while the peer keeps its data. */
+  readonly #incarnations = new Map<NodeId, string>();
+  readonly #acceptor: Acceptor;
+  readonly #server: RpcServer;
+  #receiver: TransportReceiver | null = null;
+  #termSeen = 0;
+  #stopped = false;
+
+  constructor(options: GrpcTransportOptions) {
+    const { cluster, group, nodeId, incarnation, logger } = options;
+    this.#options = options;
+    this.#limits = { ...grpcTransportLimits, ...options.limits };
+    this.#clock = options.clock ?? systemClock;
+    this.#self = { cluster, group, nodeId, incarnation, session: randomBytes(8).toString('hex') };
+    const { helloTimeoutMs, termJumpMax, frameBytesMax, keepaliveMs } = this.#limits;
+    this.#acceptor = new Acceptor({
+      self: this.#self,
+      isPeer: (id) => id !== nodeId && options.peers.has(id),
+      probeOf: (peer) => this.#probeOf(peer),
+      clock: this.#clock,
+      logger,
+      helloTimeoutMs,
+      termJumpMax,
+      termSeen: () => this.#termSeen,
+      accepted: (hello) => this.#accepted(hello),
+      received: (message) => this.#received(message),
+    });
+    this.#server = new RpcServer({
+      host: options.host,
+      port: options.port,
+      tls: null,
+      logger,
+      limits: {
+        receiveBytesMax: frameBytesMax,
+        connectionsMax: CONNECTIONS_MAX,
+        connectionsPerAddressMax: CONNECTIONS_MAX,
+        callsPerConnectionMax: 4,
+        keepaliveMs,
+        keepaliveTimeoutMs: keepaliveMs,
+      },
+    });
+    accept(this.#server, (stream, address) => this.#acceptor.accept(stream, address));
+  }
+
+  /** The port that it listens on; only after `start`. */
+  get port(): number {
+    return this.#server.port;
+  }
+
+  /** Random for this process; peers tell restarts by it. */
+  get session(): string {
+    return this.#self.session;
+  }
+
+  /** Counters per peer. */
+  get probes(): ReadonlyMap<NodeId, PeerProbe> {
+    return this.#probes;
+  }
+
+  /** Connections refused before they could be told to belong to a peer. */
+  get refusedStrangers(): number {
+    return this.#acceptor.refusedStrangers;
+  }
+
+  /** @throws MqError CONFIG_INVALID when the raft port is taken */
+  async start(receiver: TransportReceiver): Promise<void> {
+    assert(this.#receiver === null, 'a transport is started once');
+    this.#receiver = receiver;
+    await this.#server.start();
+    for (const peer of this.#options.peers.keys()) {
+      if (peer !== this.#options.nodeId) this.#link(peer).start();
+    }
+  }
+
+  send(message: Message): void {
+    if (message.term > this.#termSeen) this.#termSeen = message.term;
+    const link = this.#links.get(message.to);
+    assert(link !== undefined, 'messages go to known peers');
+    link.send(message);
+  }
+
+  isConnected(peer: NodeId): boolean {
+    return this.#links.get(peer)?.isConnected ?? false;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    for (const link of this.#links.values()) link.stop();
+    this.#acceptor.close();
+    await this.#server.close(CLOSE_GRACE_MS);
+  }
+
+  #link(peer: NodeId): PeerLink {
+    const { reconnectMinMs, reconnectMaxMs, helloTimeoutMs, pendingBytesMax, keepaliveMs } =
+      this.#limits;
+    const link = new PeerLink({
+      self: this.#self,
+      peer,
+      address: () => this.#options.peers.get(peer) ?? null,
+      dial: (address) => dial(address, keepaliveMs),
+      clock: this.#clock,
+      logger: this.#options.logger,
+      probe: this.#probeOf(peer),
+      reconnectMinMs,
+      reconnectMaxMs,
+      helloTimeoutMs,
+      pendingBytesMax,
+      connected: () => {
+        if (!this.#stopped) this.#receiver?.peerConnected(peer);
+      },
+      lost: () => {
+        if (!this.#stopped) this.#receiver?.peerLost(peer);
+      },
+    });
+    this.#links.set(peer, link);
+    return link;
+  }
+
+  #accepted(hello: Hello): void {
+    const known = this.#incarnations.get(hello.from);
+    if (known !== undefined && known !== hello.incarnation) {
+      throw new MqError(
+        'DATA_DIRECTORY_MISMATCH',
+        `node ${hello.from} came back with another data directory: start it with its own, or restart the group's other replicas after checking that nothing it acknowledged is missing`,
+      );
+    }
+    this.#incarnations.set(hello.from, hello.incarnation);
+    const link = this.#links.get(hello.from);
+    if (link?.session !== null && link?.session !== hello.session) link?.peerRestarted();
+  }
+
+  #received(message: Message): void {
+    if (this.#stopped) return;
+    if (message.term > this.#termSeen) this.#termSeen = message.term;
+    this.#receiver?.received(message);
+  }
+
+  #probeOf(peer: NodeId): PeerProbe {
+    let probe = this.#probes.get(peer);
+    if (probe === undefined) {
+      probe = newPeerProbe();
+      this.#probes.set(peer, probe);
+    }
+    return probe;
+  }
+}
