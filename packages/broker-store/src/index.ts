@@ -1,11 +1,15 @@
-export {
-  CommitLog,
-  type CommitLogOptions,
-  type CommitLogUsage,
-} from './commitlog/commit-log.js';
+export { CommitLog, type CommitLogOptions, type CommitLogUsage } from './commitlog/commit-log.js';
 export { type RetentionReason, type RetentionRequest } from './commitlog/retention.js';
 export { commitLogSettings, type CommitLogConfig } from './commitlog/settings.js';
 export { FileQueueIndex, type FileQueueIndexOptions } from './consumequeue/queue-index.js';
+export { lockDataDirectory, type DirectoryLock } from './directory-lock.js';
+export {
+  createIdentity,
+  DATA_FORMAT_VERSION,
+  readIdentity,
+  type ExpectedIdentity,
+  type Identity,
+} from './identity.js';
 export { MemoryKvEngine } from './kv/memory-engine.js';
 export { openRocksDb } from './kv/rocksdb-engine.js';
 export {
