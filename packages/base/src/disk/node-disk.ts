@@ -1,5 +1,5 @@
 import * as fs from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, resolve as resolvePath } from 'node:path';
 import type { Disk, DiskFile, DiskUsage } from './disk.js';
 
 const FILE_MODE = 0o600;
@@ -32,8 +32,13 @@ export const nodeDisk: Disk = {
     return fs.existsSync(path);
   },
   async makeDirectory(path) {
-    const first = await fs.promises.mkdir(path, { recursive: true, mode: DIRECTORY_MODE });
-    if (first !== undefined) await nodeDisk.syncDirectory(dirname(first));
+    const whole = resolvePath(path);
+    const first = await fs.promises.mkdir(whole, { recursive: true, mode: DIRECTORY_MODE });
+    if (first === undefined) return;
+    // Each new directory is an entry in its parent, and every parent has to remember it.
+    for (let created = whole; created.length >= first.length; created = dirname(created)) {
+      await nodeDisk.syncDirectory(dirname(created));
+    }
   },
   rename: (from, to) => fs.promises.rename(from, to),
   unlink: (path) => fs.promises.unlink(path),
@@ -56,7 +61,8 @@ export const nodeDisk: Disk = {
 
 class NodeDiskFile implements DiskFile {
   readonly path: string;
-  readonly #fd: number;
+  /** -1 once closed: the number may by then name another file. */
+  #fd: number;
   #sizeBytes: number;
 
   constructor(path: string, fd: number, sizeBytes: number) {
@@ -71,18 +77,17 @@ class NodeDiskFile implements DiskFile {
 
   write(buffers: readonly Buffer[], position: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      const done = (end: number): void => {
-        if (end > this.#sizeBytes) this.#sizeBytes = end;
-        resolve();
-      };
       const writeFrom = (pending: readonly Buffer[], at: number): void => {
-        fs.writev(this.#fd, pending, at, (error, writtenBytes) => {
+        fs.writev(this.#open(), pending, at, (error, writtenBytes) => {
           if (error !== null) return reject(error);
-          let left = writtenBytes;
-          let i = 0;
-          while (i < pending.length && left >= pending[i]!.length) left -= pending[i++]!.length;
-          if (i === pending.length) return done(at + writtenBytes);
-          writeFrom([pending[i]!.subarray(left), ...pending.slice(i + 1)], at + writtenBytes);
+          const rest = without(pending, writtenBytes);
+          if (rest.length > 0) {
+            if (writtenBytes === 0)
+              return reject(new Error(`the disk took no more bytes at ${at}`));
+            return writeFrom(rest, at + writtenBytes);
+          }
+          this.#sizeBytes = Math.max(this.#sizeBytes, at + writtenBytes);
+          resolve();
         });
       };
       writeFrom(buffers, position);
@@ -105,7 +110,7 @@ class NodeDiskFile implements DiskFile {
     let filled = 0;
     while (filled < lengthBytes) {
       const bytesRead = fs.readSync(
-        this.#fd,
+        this.#open(),
         buffer,
         filled,
         lengthBytes - filled,
@@ -119,23 +124,30 @@ class NodeDiskFile implements DiskFile {
 
   #readInto(buffer: Buffer, at: number, position: number): Promise<number> {
     return new Promise((resolve, reject) => {
-      fs.read(this.#fd, buffer, at, buffer.length - at, position, (error, bytesRead) =>
+      fs.read(this.#open(), buffer, at, buffer.length - at, position, (error, bytesRead) =>
         error === null ? resolve(bytesRead) : reject(error),
       );
     });
   }
 
   async truncate(sizeBytes: number): Promise<void> {
-    await settled((done) => fs.ftruncate(this.#fd, sizeBytes, done));
+    await settled((done) => fs.ftruncate(this.#open(), sizeBytes, done));
     this.#sizeBytes = sizeBytes;
   }
 
   sync(): Promise<void> {
-    return settled((done) => fs.fdatasync(this.#fd, done));
+    return settled((done) => fs.fdatasync(this.#open(), done));
   }
 
-  close(): Promise<void> {
-    return settled((done) => fs.close(this.#fd, done));
+  async close(): Promise<void> {
+    const fd = this.#open();
+    this.#fd = -1;
+    await settled((done) => fs.close(fd, done));
+  }
+
+  #open(): number {
+    if (this.#fd < 0) throw new Error(`${this.path} is closed`);
+    return this.#fd;
   }
 }
 
@@ -143,4 +155,13 @@ function settled(call: (done: (error?: Error | null) => void) => void): Promise<
   return new Promise((resolve, reject) => {
     call((error) => (error === null || error === undefined ? resolve() : reject(error)));
   });
+}
+
+/** What is left of `buffers` behind their first `sizeBytes` bytes, empty ones dropped. */
+function without(buffers: readonly Buffer[], sizeBytes: number): readonly Buffer[] {
+  let left = sizeBytes;
+  let i = 0;
+  while (i < buffers.length && left >= buffers[i]!.length) left -= buffers[i++]!.length;
+  if (i === buffers.length) return [];
+  return [buffers[i]!.subarray(left), ...buffers.slice(i + 1)];
 }
