@@ -1,0 +1,291 @@
+import { isMqError, MqError } from '@raftmq/base';
+import {
+  checkGroupName,
+  checkTopicName,
+  parseTopicType,
+  statusCode,
+  statusOf,
+  topicNotFound,
+} from '@raftmq/protocol';
+import { loadService, RpcError, type ProtoMethod, type RawMethod } from '@raftmq/rpc';
+import { edgeCall, type EdgeCall } from '../handlers/edge-call.js';
+import { READABLE, WRITABLE } from '../handlers/route-entries.js';
+import { DEFAULT_MAX_ATTEMPTS, reportUnexpected, type EdgeServices } from '../handlers/services.js';
+import { type GroupConfig, type TopicConfig } from '../messaging.js';
+import { countCall } from '../ops/edge-probe.js';
+import { type AdminSource } from './admin-source.js';
+
+const SERVICE = 'raftmq.admin.v1.Admin';
+const QUEUES_MAX = 1_024;
+const MAX_ATTEMPTS_MAX = 1_000;
+
+interface Result {
+  readonly code: number;
+  readonly message: string;
+}
+
+type WireTopic = {
+  readonly name: string;
+  readonly type: string;
+  readonly queues: number;
+  readonly permission: number;
+};
+type WireGroup = { readonly name: string; readonly fifo: boolean; readonly maxAttempts: number };
+
+const DONE: Result = { code: statusCode.OK, message: 'OK' };
+
+/** The methods of `raftmq.admin.v1.Admin`. */
+export function adminMethods(services: EdgeServices, source: AdminSource): readonly RawMethod[] {
+  const { messaging } = services;
+  const context: AdminContext = { services, methods: loadService(SERVICE) };
+  return [
+    atLeader<{ topic: WireTopic | null; createOnly: boolean }>(
+      context,
+      'PutTopic',
+      asResult,
+      async ({ topic, createOnly }) => {
+        const config = checkTopic(topic);
+        checkTopicChange(messaging.topic(config.name), config, createOnly);
+        await messaging.putTopic(config);
+      },
+    ),
+    atLeader<{ name: string }>(context, 'DeleteTopic', asResult, async ({ name }) => {
+      checkTopicName(name);
+      if (messaging.topic(name) === null) throw topicNotFound(name);
+      await messaging.deleteTopic(name);
+    }),
+    atLeader<{ group: WireGroup | null; createOnly: boolean }>(
+      context,
+      'PutGroup',
+      asResult,
+      async ({ group, createOnly }) => {
+        const config = checkGroup(group);
+        checkGroupChange(messaging.group(config.name), config, createOnly);
+        await messaging.putGroup(config);
+      },
+    ),
+    atLeader<{ name: string }>(context, 'DeleteGroup', asResult, async ({ name }) => {
+      checkGroupName(name);
+      if (messaging.group(name) === null) throw groupNotFound(name);
+      await messaging.deleteGroup(name);
+    }),
+    atLeader<{ name: string }>(context, 'ListTopics', inResult, async ({ name }) => ({
+      topics: listTopics(source, name),
+    })),
+    atLeader<{ name: string }>(context, 'ListGroups', inResult, async ({ name }) => ({
+      groups: listGroups(source, name),
+    })),
+    atLeader<{ target: number }>(context, 'TransferLeadership', asResult, ({ target }) =>
+      transfer(source, target),
+    ),
+    here(context, 'GetRaftStatus', () => raftStatus(source)),
+  ];
+}
+
+interface AdminContext {
+  readonly services: EdgeServices;
+  readonly methods: ReadonlyMap<string, ProtoMethod>;
+}
+
+/** How an outcome is put into the answer: these carry nothing else, … */
+const asResult = (result: Result): object => result;
+/** … these a list beside it. */
+const inResult = (result: Result, lists: object | void): object => ({ result, ...lists });
+
+/** A method that the group's leader answers, wherever it is called. */
+function atLeader<Request extends object>(
+  { services, methods }: AdminContext,
+  name: string,
+  shape: (result: Result, lists: object | void) => object,
+  handle: (request: Request) => Promise<object | void>,
+): RawMethod {
+  const { path, request: requests, response: responses } = methods.get(name)!;
+  const probe = services.probe.method(`Admin.${name}`);
+  return {
+    kind: 'unary',
+    path,
+    handler: async (bytes, context) => {
+      const startedMs = services.clock.monotonicMs();
+      const call = edgeCall(
+        context,
+        services.clock.wallMs(),
+        services.settings.requestTimeoutMaxMs,
+      );
+      const request = decodeRequest<Request>(requests, name, bytes);
+      let code: number = statusCode.OK;
+      let answer: Buffer;
+      try {
+        answer = await services.forwarder.unary(call, bytes, services.ownGroup, async () =>
+          responses.encode(shape(DONE, await handle(request))),
+        );
+      } catch (error) {
+        const result = failure(services, name, call, error);
+        code = result.code;
+        answer = responses.encode(shape(result));
+      }
+      countCall(probe, code, services.clock.monotonicMs() - startedMs);
+      return answer;
+    },
+  };
+}
+
+/** A method that the replica which was asked answers for itself. */
+function here({ services, methods }: AdminContext, name: string, handle: () => object): RawMethod {
+  const { path, response } = methods.get(name)!;
+  const probe = services.probe.method(`Admin.${name}`);
+  return {
+    kind: 'unary',
+    path,
+    handler: () => {
+      countCall(probe, statusCode.OK, 0);
+      return response.encode(handle());
+    },
+  };
+}
+
+function decodeRequest<Request extends object>(
+  codec: ProtoMethod['request'],
+  name: string,
+  bytes: Buffer,
+): Request {
+  try {
+    return codec.decode(bytes) as Request;
+  } catch (error) {
+    throw new MqError(
+      'BAD_REQUEST',
+      `the request is no ${name}Request: ${(error as Error).message}`,
+      { cause: error },
+    );
+  }
+}
+
+function failure(services: EdgeServices, name: string, call: EdgeCall, error: unknown): Result {
+  if (!isMqError(error)) reportUnexpected(services, `Admin.${name}`, error);
+  // To the replica that passed the call on this says: find another leader. It reads the gRPC status, not the result.
+  else if (error.code === 'HA_NOT_AVAILABLE' && call.hops > 0)
+    throw new RpcError('UNAVAILABLE', error.message, { cause: error });
+  const { code, message } = statusOf(error);
+  return { code, message };
+}
+
+function checkTopic(topic: WireTopic | null): TopicConfig {
+  if (topic === null) throw new MqError('BAD_REQUEST', 'the request holds no topic');
+  checkTopicName(topic.name);
+  const type = parseTopicType(topic.type === '' ? 'NORMAL' : topic.type);
+  if (type === null) {
+    throw new MqError(
+      'BAD_REQUEST',
+      `the topic type "${topic.type}" is not known; use NORMAL, FIFO, DELAY, TRANSACTION, MIXED, LITE or PRIORITY`,
+    );
+  }
+  const queues = topic.queues === 0 ? 8 : topic.queues;
+  if (queues < 1 || queues > QUEUES_MAX)
+    throw new MqError('BAD_REQUEST', `a topic has 1 to ${QUEUES_MAX} queues, not ${queues}`);
+  const permission = topic.permission === 0 ? READABLE | WRITABLE : topic.permission;
+  if ((permission & ~(READABLE | WRITABLE)) !== 0) {
+    throw new MqError(
+      'BAD_REQUEST',
+      `the permission ${permission} is not known; use 4 (read), 2 (write) or 6 (both)`,
+    );
+  }
+  return { name: topic.name, type, queues, permission };
+}
+
+function checkTopicChange(old: TopicConfig | null, config: TopicConfig, createOnly: boolean): void {
+  if (old === null) return;
+  const same =
+    old.type === config.type &&
+    old.queues === config.queues &&
+    old.permission === config.permission;
+  if (createOnly && !same) {
+    throw new MqError(
+      'PRECONDITION_FAILED',
+      `topic ${config.name} exists with other settings: type ${old.type}, ${old.queues} queues, permission ${old.permission}`,
+    );
+  }
+  if (config.queues < old.queues) {
+    throw new MqError(
+      'PRECONDITION_FAILED',
+      `topic ${config.name} has ${old.queues} queues; their number can grow, not shrink: messages would be lost`,
+    );
+  }
+}
+
+function checkGroup(group: WireGroup | null): GroupConfig {
+  if (group === null) throw new MqError('BAD_REQUEST', 'the request holds no group');
+  checkGroupName(group.name);
+  const maxAttempts = group.maxAttempts === 0 ? DEFAULT_MAX_ATTEMPTS : group.maxAttempts;
+  if (maxAttempts < 1 || maxAttempts > MAX_ATTEMPTS_MAX) {
+    throw new MqError(
+      'BAD_REQUEST',
+      `a message is delivered 1 to ${MAX_ATTEMPTS_MAX} times, not ${maxAttempts}`,
+    );
+  }
+  return { name: group.name, fifo: group.fifo, maxAttempts };
+}
+
+function checkGroupChange(old: GroupConfig | null, config: GroupConfig, createOnly: boolean): void {
+  if (old === null || !createOnly) return;
+  if (old.fifo === config.fifo && old.maxAttempts === config.maxAttempts) return;
+  throw new MqError(
+    'PRECONDITION_FAILED',
+    `group ${config.name} exists with other settings: fifo ${old.fifo}, ${old.maxAttempts} attempts`,
+  );
+}
+
+function groupNotFound(name: string): MqError {
+  return new MqError(
+    'CONSUMER_GROUP_NOT_FOUND',
+    `there is no consumer group ${name}; "raftmq group list" shows all`,
+  );
+}
+
+function listTopics(source: AdminSource, name: string): object[] {
+  if (name !== '' && source.messaging.topic(name) === null) throw topicNotFound(name);
+  const topics = name === '' ? [...source.messaging.topics()] : [source.messaging.topic(name)!];
+  return topics
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .map((topic) => ({ topic, queues: source.queueStats(topic.name) }));
+}
+
+function listGroups(source: AdminSource, name: string): object[] {
+  if (name !== '' && source.messaging.group(name) === null) throw groupNotFound(name);
+  const groups = name === '' ? [...source.messaging.groups()] : [source.messaging.group(name)!];
+  return (
+    groups
+      .sort((a, b) => (a.name < b.name ? -1 : 1))
+      // The progress of every group on every queue would be a large answer: it comes with a single group.
+      .map((group) => ({ group, progress: name === '' ? [] : source.groupProgress(group.name) }))
+  );
+}
+
+async function transfer(source: AdminSource, target: number): Promise<void> {
+  if (target >= 0 && !source.voters.includes(target)) {
+    throw new MqError(
+      'BAD_REQUEST',
+      `replica ${target} is not in this group; its replicas are ${source.voters.join(', ')}`,
+    );
+  }
+  if (target === source.nodeId) return;
+  await source.raft.transferLeadership(target < 0 ? null : target);
+}
+
+function raftStatus(source: AdminSource): object {
+  const status = source.raft.status();
+  const { appliedIndex, digest } = source.raft.digest();
+  return {
+    cluster: source.cluster,
+    group: source.group,
+    nodeId: source.nodeId,
+    role: status.role,
+    term: status.term,
+    leaderId: status.leaderId ?? -1,
+    firstIndex: status.firstIndex,
+    lastIndex: status.lastIndex,
+    commitIndex: status.commitIndex,
+    appliedIndex,
+    digest,
+    voters: source.voters,
+    replicas: source.replicas(),
+  };
+}

@@ -1,0 +1,28 @@
+import { type RawMethod } from '@raftmq/rpc';
+import { repeatSettings, telemetry } from '../telemetry/telemetry.js';
+import { ackMessage } from './ack-message.js';
+import { changeInvisibleDuration } from './change-invisible-duration.js';
+import { forwardMessageToDeadLetterQueue } from './forward-to-dead-letter-queue.js';
+import { heartbeat } from './heartbeat.js';
+import { notifyClientTermination } from './notify-client-termination.js';
+import { queryAssignment } from './query-assignment.js';
+import { queryRoute } from './query-route.js';
+import { receiveMessage } from './receive-message.js';
+import { sendMessage } from './send-message.js';
+import { type EdgeServices } from './services.js';
+
+/** The methods of `apache.rocketmq.v2.MessagingService` that this version offers; gRPC answers UNIMPLEMENTED for others. */
+export function messagingServiceMethods(services: EdgeServices): readonly RawMethod[] {
+  return [
+    queryRoute(services),
+    queryAssignment(services),
+    heartbeat(services, (clientId) => repeatSettings(services, clientId)),
+    telemetry(services),
+    notifyClientTermination(services),
+    sendMessage(services),
+    receiveMessage(services),
+    ackMessage(services),
+    changeInvisibleDuration(services),
+    forwardMessageToDeadLetterQueue(services),
+  ];
+}

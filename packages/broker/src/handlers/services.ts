@@ -1,0 +1,64 @@
+import { errorText, type Clock, type Logger, type MqError } from '@raftmq/base';
+import { resolveGroup, resolveTopic, settingsDefaults, type Resource } from '@raftmq/protocol';
+import { LogGate } from '@raftmq/rpc';
+import { type NodeSettings } from '../config.js';
+import { type Forwarder } from '../forward/forwarder.js';
+import { type GroupDirectory } from '../forward/group-directory.js';
+import { type GroupConfig, type Messaging } from '../messaging.js';
+import { type EdgeProbe } from '../ops/edge-probe.js';
+import { type ClientRegistry } from '../telemetry/client-registry.js';
+import { type EdgeCall } from './edge-call.js';
+
+/** Everything that handlers work with. Made once by the wiring. */
+export interface EdgeServices {
+  readonly ownGroup: string;
+  readonly settings: Pick<
+    NodeSettings,
+    | 'autoCreateTopic'
+    | 'autoCreateTopicQueues'
+    | 'requestTimeoutMaxMs'
+    | 'settingsBytesMax'
+    | 'settingsPerMinuteMax'
+  >;
+  readonly messaging: Messaging;
+  readonly forwarder: Forwarder;
+  readonly directory: GroupDirectory;
+  readonly registry: ClientRegistry;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly probe: EdgeProbe;
+  /** Why sends are refused now, null when they are not. */
+  readonly sendRefusal: () => MqError | null;
+}
+
+/** Deliveries of a message in a group nobody configured: the first one and the retries. */
+export const DEFAULT_MAX_ATTEMPTS = settingsDefaults.groupRetriesMax + 1;
+
+/** How a group behaves: as stored, else as it will be created at its first receive. */
+export function groupBehaviour(messaging: Messaging, group: string): GroupConfig {
+  return messaging.group(group) ?? { name: group, fifo: false, maxAttempts: DEFAULT_MAX_ATTEMPTS };
+}
+
+/** Full name of the topic a call names, checked. @throws MqError ILLEGAL_TOPIC */
+export function topicOf(resource: Resource, call: EdgeCall): string {
+  return resolveTopic(resource, call.namespace);
+}
+
+/** Full name of the group a call names, checked. @throws MqError ILLEGAL_CONSUMER_GROUP */
+export function groupOf(resource: Resource, call: EdgeCall): string {
+  return resolveGroup(resource, call.namespace);
+}
+
+const gate = new LogGate(1_000);
+
+/** Logs and counts a failure that no rule foresaw, at most one line a second. */
+export function reportUnexpected(services: EdgeServices, method: string, error: unknown): void {
+  services.probe.unexpectedErrors++;
+  const suppressed = gate.pass(services.clock.monotonicMs());
+  if (suppressed === null) return;
+  const stack = error instanceof Error ? error.stack : undefined;
+  services.logger.error(
+    { method, error: errorText(error), stack, suppressed },
+    'request failed in an unexpected way',
+  );
+}

@@ -1,0 +1,267 @@
+import { errorText, isMqError, MqError, type CancelTimer } from '@raftmq/base';
+import {
+  mergeSettings,
+  OK_STATUS,
+  statusOf,
+  type ResourceMessage,
+  type Resource,
+  type Status,
+} from '@raftmq/protocol';
+import { RpcError, type RawMethod, type RpcStream } from '@raftmq/rpc';
+import { edgeCall, isNodeSdk, requireClientId, type EdgeCall } from '../handlers/edge-call.js';
+import { checkFilter } from '../handlers/check-filter.js';
+import { methodPath } from '../handlers/pipeline.js';
+import { groupOf, reportUnexpected, topicOf, type EdgeServices } from '../handlers/services.js';
+import { countCall } from '../ops/edge-probe.js';
+import { type ClientDescription, type ClientStream } from './client-registry.js';
+import { fitBackoff } from './node-backoff.js';
+import { telemetryCommandCodec, type TelemetryCommand } from './wire.js';
+
+/**
+ * The Node.js SDK starts to listen for Settings only after the route of its last topic arrived, but opens the stream at
+ * the first: an answer in between is lost, and its start hangs until its own re-sync five minutes later. So it gets the
+ * same Settings again, these times after the first answer of a stream, and with each heartbeat. No other SDK needs it,
+ * and one of them appends the list of back-off steps anew with each Settings it reads.
+ */
+const NODE_REPEAT_AFTER_MS: readonly number[] = [200, 500, 2_000, 5_000];
+const MINUTE_MS = 60_000;
+
+const clientProperties = {
+  countMax: 32,
+  keyPattern: /^[a-zA-Z][a-zA-Z0-9_.-]{0,63}$/,
+  valueLengthMax: 256,
+  totalLengthMax: 4_096,
+  reservedPrefix: 'rocketmq.',
+} as const;
+
+/** Telemetry: a stream per client and broker for settings and for commands to the client. */
+export function telemetry(services: EdgeServices): RawMethod {
+  const probe = services.probe.method('Telemetry');
+  return {
+    kind: 'bidi',
+    path: methodPath('Telemetry'),
+    handler: (stream, context) => {
+      const { clock } = services;
+      const call = edgeCall(context, clock.wallMs(), Number.MAX_SAFE_INTEGER - clock.wallMs());
+      // One SDK waits for the headers before it sends anything.
+      context.sendInitialMetadata();
+      const session = new TelemetrySession(services, call, stream);
+      const startedMs = clock.monotonicMs();
+      stream.listen({
+        message: (bytes) => session.received(bytes),
+        ended: () => stream.end(),
+        closed: () => {
+          session.closed();
+          countCall(probe, session.code, clock.monotonicMs() - startedMs);
+        },
+      });
+      session.open();
+    },
+  };
+}
+
+/** Sends a Node.js client its Settings again; for everyone else it does nothing. */
+export function repeatSettings(services: EdgeServices, clientId: string): void {
+  const stream = services.registry.streamOf(clientId);
+  if (stream instanceof TelemetrySession) stream.repeat();
+}
+
+/** One open stream. */
+class TelemetrySession implements ClientStream {
+  /** Status code that the stream ended with, for the counters. */
+  code = 20000;
+  readonly #services: EdgeServices;
+  readonly #call: EdgeCall;
+  readonly #stream: RpcStream<Buffer, Buffer>;
+  #attached = false;
+  #reply: Buffer | null = null;
+  #cancelRepeats: CancelTimer[] = [];
+  #windowStartedMs = 0;
+  #settingsInWindow = 0;
+
+  constructor(services: EdgeServices, call: EdgeCall, stream: RpcStream<Buffer, Buffer>) {
+    this.#services = services;
+    this.#call = call;
+    this.#stream = stream;
+  }
+
+  open(): void {
+    try {
+      requireClientId(this.#call);
+      this.#services.registry.attach(this.#call.clientId, this);
+      this.#attached = true;
+    } catch (error) {
+      // As for a caller that may not come in: a command that says why, then the end.
+      const status = statusOf(error);
+      this.code = status.code;
+      this.#services.probe.telemetryRefused++;
+      this.#write({ status });
+      this.#stream.end();
+    }
+  }
+
+  received(bytes: Buffer): void {
+    if (!this.#attached) return;
+    try {
+      this.#handle(bytes);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Sends the last Settings again, to a client of the language that needs it. */
+  repeat(): void {
+    if (this.#reply !== null && isNodeSdk(this.#call) && !this.#stream.closed)
+      this.#stream.write(this.#reply);
+  }
+
+  displace(): void {
+    this.#attached = false;
+    this.#stream.end();
+  }
+
+  closed(): void {
+    for (const cancel of this.#cancelRepeats) cancel();
+    this.#cancelRepeats = [];
+    this.#services.registry.detach(this.#call.clientId, this);
+    this.#attached = false;
+  }
+
+  #handle(bytes: Buffer): void {
+    const { settings: limits, registry, probe } = this.#services;
+    if (bytes.length > limits.settingsBytesMax) {
+      throw new MqError(
+        'PAYLOAD_TOO_LARGE',
+        `a command on the Telemetry stream has ${bytes.length} bytes; at most ${limits.settingsBytesMax} are allowed`,
+      );
+    }
+    const { command, settings } = decode(bytes);
+    if (command !== 'settings' || settings === null || settings === undefined) {
+      // Answers to commands that were never sent, and commands of newer clients.
+      probe.telemetryIgnored++;
+      return;
+    }
+    this.#countSettings();
+    const description = describe(settings, this.#call);
+    registry.seen(this.#call.clientId, description);
+    const group =
+      description.group === null ? null : this.#services.messaging.group(description.group);
+    const reply = fitBackoff(
+      mergeSettings(settings, { language: this.#call.language, group }),
+      this.#call,
+    );
+    const first = this.#reply === null;
+    this.#reply = this.#write({ status: OK_STATUS, settings: reply });
+    if (first && isNodeSdk(this.#call)) this.#scheduleRepeats();
+  }
+
+  #countSettings(): void {
+    const nowMs = this.#services.clock.monotonicMs();
+    if (nowMs - this.#windowStartedMs > MINUTE_MS) {
+      this.#windowStartedMs = nowMs;
+      this.#settingsInWindow = 0;
+    }
+    const max = this.#services.settings.settingsPerMinuteMax;
+    if (++this.#settingsInWindow > max) {
+      throw new MqError('TOO_MANY_REQUESTS', `more than ${max} Settings in a minute on one stream`);
+    }
+  }
+
+  #scheduleRepeats(): void {
+    this.#cancelRepeats = NODE_REPEAT_AFTER_MS.map((afterMs) =>
+      this.#services.clock.setTimer(afterMs, () => this.repeat()),
+    );
+  }
+
+  #write(command: object): Buffer {
+    const bytes = telemetryCommandCodec().encode(command);
+    this.#stream.write(bytes);
+    return bytes;
+  }
+
+  /** A command that cannot be carried out ends the stream, with the code family in the gRPC status. */
+  #fail(error: unknown): void {
+    const status: Status = statusOf(error);
+    this.code = status.code;
+    this.#services.probe.telemetryRefused++;
+    if (!isMqError(error)) reportUnexpected(this.#services, 'Telemetry', error);
+    this.#attached = false;
+    this.#services.registry.detach(this.#call.clientId, this);
+    const client = status.code >= 40000 && status.code < 50000;
+    this.#stream.fail(
+      new RpcError(
+        client ? 'INVALID_ARGUMENT' : 'INTERNAL',
+        `process client telemetryCommand failed. ${status.message}`,
+      ),
+    );
+  }
+}
+
+function decode(bytes: Buffer): TelemetryCommand {
+  try {
+    return telemetryCommandCodec().decode(bytes);
+  } catch (error) {
+    throw new MqError('BAD_REQUEST', `not a TelemetryCommand: ${errorText(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+/**
+ * Checks Settings and takes out what is remembered of a client.
+ * @throws MqError by the first thing that is wrong
+ */
+function describe(
+  settings: NonNullable<TelemetryCommand['settings']>,
+  call: EdgeCall,
+): ClientDescription {
+  checkClientProperties(settings.clientProperties ?? {});
+  const clientType = settings.clientType ?? 0;
+  if (settings.publishing) {
+    return {
+      clientType,
+      group: null,
+      topics: settings.publishing.topics.map((topic) => topicOf(resource(topic), call)),
+    };
+  }
+  if (settings.subscription) {
+    const { group, subscriptions } = settings.subscription;
+    const topics = subscriptions.map(({ topic, expression }) => {
+      if (expression !== null) checkFilter(expression.type, expression.expression);
+      return topicOf(resource(topic), call);
+    });
+    return { clientType, group: groupOf(resource(group), call), topics };
+  }
+  throw new MqError('BAD_REQUEST', 'Settings must hold either a publishing or a subscription part');
+}
+
+/** A name as the generic codec gives it; an absent one has no name, which no check lets through. */
+function resource(message: ResourceMessage | null | undefined): Resource {
+  return { namespace: message?.resourceNamespace ?? '', name: message?.name ?? '' };
+}
+
+function checkClientProperties(properties: Readonly<Record<string, string>>): void {
+  const entries = Object.entries(properties);
+  let total = 0;
+  for (const [key, value] of entries) {
+    total += key.length + value.length;
+    if (!clientProperties.keyPattern.test(key) || key.startsWith(clientProperties.reservedPrefix)) {
+      throw new MqError(
+        'BAD_REQUEST',
+        `the client property ${JSON.stringify(key.slice(0, 64))} is not allowed`,
+      );
+    }
+    if (value.length > clientProperties.valueLengthMax) {
+      throw new MqError(
+        'BAD_REQUEST',
+        `the client property ${key} has ${value.length} characters; at most ${clientProperties.valueLengthMax} are allowed`,
+      );
+    }
+  }
+  if (entries.length > clientProperties.countMax || total > clientProperties.totalLengthMax) {
+    throw new MqError(
+      'BAD_REQUEST',
+      `too many or too long client properties; at most ${clientProperties.countMax} with ${clientProperties.totalLengthMax} characters in all`,
+    );
+  }
+}
