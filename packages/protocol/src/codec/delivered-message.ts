@@ -4,7 +4,7 @@ import { messageType, type MessageType } from '../model/topic.js';
 import { splitFullName } from '../names.js';
 import {
   KEY_SEPARATOR,
-  PropertyCursor,
+  type PropertyCursor,
   propertyName,
   propertyNameHash,
   reservedPropertyNames,
