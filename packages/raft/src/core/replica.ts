@@ -86,16 +86,16 @@ export class Replica {
     };
   }
 
-  /** Starts a step: empties the effects, without touching arrays that were handed out. */
+  /** Starts a step with empty effects. The arrays are new: the driver may still hold those of the step before. */
   begin(nowMs: number, wallMs: number): void {
     assert(nowMs >= this.nowMs, 'monotonic time does not go back');
     const effects = this.effects;
     effects.hardState = null;
     effects.roleChanged = false;
-    if (effects.appends.length > 0) effects.appends = [];
-    if (effects.sendNow.length > 0) effects.sendNow = [];
-    if (effects.sendAfterSync.length > 0) effects.sendAfterSync = [];
-    if (effects.reads.length > 0) effects.reads = [];
+    effects.appends = [];
+    effects.sendNow = [];
+    effects.sendAfterSync = [];
+    effects.reads = [];
     this.log.begin(effects.appends);
     const first = this.nowMs === -Infinity;
     this.nowMs = nowMs;

@@ -102,7 +102,7 @@ export interface ReadResult {
 /**
  * What the driver must do after one step, in this order: persist `hardState` and `appends`; send `sendNow` at once;
  * send `sendAfterSync` only when that disk work is durable; apply through `committedThrough`.
- * The object is reused by the next step. A non-empty array is not: it may be kept, but not written to.
+ * The object is reused by the next step. The arrays are not: they may be kept, but not written to.
  */
 export interface Effects {
   /** Persist before (or together with) `appends`; null = unchanged. */

@@ -113,6 +113,8 @@ export class Cluster {
     node.core = null;
     node.work = [];
     this.dropMessages((message) => message.from === id || message.to === id);
+    // Alone, it led before its term was on disk. Nobody saw that, so it may use the same term once more.
+    if (this.nodes.size === 1) this.history.forgetUncommitted();
   }
 
   cut(from: NodeId, to: NodeId): void {
@@ -206,6 +208,8 @@ export class Cluster {
       assert(effects.sendAfterSync.length === 0, 'nothing waits for a sync that never comes');
     }
     for (const message of effects.sendNow) this.#leave(node, message);
+    this.history.stepped(core, node.log, this.#disks());
+    if (core.commitIndex > before.commit) this.trace(`n${id}: commit ${core.commitIndex}`, 'event');
     for (const read of effects.reads) {
       this.trace(
         `n${id}: read ${read.id} ${read.index === null ? 'refused' : `at ${read.index}`}`,
@@ -214,8 +218,6 @@ export class Cluster {
       const asked = this.#readsAsked.get(read.id) ?? 0;
       if (read.index !== null) this.history.readServed(read.index, asked);
     }
-    this.history.stepped(core, node.log, this.#disks());
-    if (core.commitIndex > before.commit) this.trace(`n${id}: commit ${core.commitIndex}`, 'event');
   }
 
   /** Seals and proposes one entry at a leader; false when it takes none. */
@@ -265,7 +267,10 @@ export class Cluster {
     if (message.kind === 'append-response') this.#checkAcknowledgement(node, message);
     if (message.kind === 'vote-response' && !message.pre && message.granted) {
       const { term, votedFor } = node.disk.hardState;
-      assert(term > message.term || votedFor === message.to, 'a vote leaves after its sync (R01)');
+      assert(
+        term > message.term || votedFor === message.to,
+        `a vote leaves after its sync (R01) ${JSON.stringify(message)} ${JSON.stringify(node.disk.hardState)}`,
+      );
     }
     this.network.push(message);
   }

@@ -37,6 +37,13 @@ export class History {
     assert(index >= committedWhenAsked, 'a read sees what was committed before it was asked');
   }
 
+  /** What was never committed may come again with other content. */
+  forgetUncommitted(): void {
+    for (const [key, { entry }] of this.#entries) {
+      if (entry.index > this.committedIndex) this.#entries.delete(key);
+    }
+  }
+
   #elected(core: RaftCore, log: MemoryLog): void {
     const other = this.#leaders.get(core.term);
     assert(other === undefined || other === core.id, `one leader in term ${core.term}`);
