@@ -1,0 +1,107 @@
+import { MqError } from '@raftmq/base';
+import { measureText, messageType, type MessageType, type OutgoingMessage } from '@raftmq/protocol';
+
+/** A message to send. */
+export interface MessageInput {
+  readonly topic: string;
+  /** Text is sent as UTF-8. A Buffer must not be changed until the send has settled. */
+  readonly body: Buffer | string;
+  /** One word to filter by. */
+  readonly tag?: string;
+  /** Words to find the message by. */
+  readonly keys?: readonly string[];
+  readonly properties?: Readonly<Record<string, string>>;
+  /** Messages of one group are delivered in the order in which they were sent. */
+  readonly messageGroup?: string;
+  /** Not delivered before; Unix milliseconds. */
+  readonly deliveryTimestampMs?: number;
+  readonly liteTopic?: string;
+  readonly priority?: number;
+  /** A W3C trace context. */
+  readonly traceContext?: string;
+}
+
+/** Where a message was stored. */
+export interface SendReceipt {
+  readonly messageId: string;
+  readonly topic: string;
+  /** -1 when the server does not say. */
+  readonly queueOffset: number;
+  readonly brokerName: string;
+  /** '' unless the message waits for its delivery time. */
+  readonly recallHandle: string;
+}
+
+/**
+ * Makes the wire form of a message and checks what a server would refuse anyway.
+ * @throws MqError MESSAGE_BODY_EMPTY, MESSAGE_BODY_TOO_LARGE, or the code of a text with control characters or half a surrogate pair
+ */
+export function toOutgoing(
+  input: MessageInput,
+  messageId: string,
+  bornHost: string,
+  bodySizeBytesMax: number,
+): OutgoingMessage {
+  const body = typeof input.body === 'string' ? Buffer.from(input.body, 'utf8') : input.body;
+  if (body.length === 0) {
+    throw new MqError(
+      'MESSAGE_BODY_EMPTY',
+      'the message body is empty; RocketMQ stores no such message',
+    );
+  }
+  if (body.length > bodySizeBytesMax) {
+    throw new MqError(
+      'MESSAGE_BODY_TOO_LARGE',
+      `the body has ${body.length} bytes; the server takes ${bodySizeBytesMax} at most`,
+    );
+  }
+  if (input.topic === '') throw new MqError('ILLEGAL_TOPIC', 'the topic is empty');
+  const keys = input.keys ?? [];
+  const userProperties = flatten(input.properties);
+  checkText(input.tag, 'ILLEGAL_MESSAGE_TAG', 'tag');
+  checkText(input.messageGroup, 'ILLEGAL_MESSAGE_GROUP', 'message group');
+  checkText(input.traceContext, 'BAD_REQUEST', 'trace context');
+  checkText(input.liteTopic, 'ILLEGAL_TOPIC', 'lite topic');
+  for (const key of keys) checkText(key, 'ILLEGAL_MESSAGE_KEY', 'key');
+  for (const part of userProperties) checkText(part, 'ILLEGAL_MESSAGE_PROPERTY_KEY', 'property');
+  return {
+    messageId,
+    body,
+    tag: input.tag ?? null,
+    keys,
+    userProperties,
+    messageGroup: input.messageGroup ?? null,
+    traceContext: input.traceContext ?? null,
+    bornTimestampMs: Date.now(),
+    bornHost,
+    gzip: false,
+    messageType: typeOf(input),
+    deliveryTimestampMs: input.deliveryTimestampMs ?? null,
+    liteTopic: input.liteTopic ?? null,
+    priority: input.priority ?? null,
+  };
+}
+
+function typeOf(input: MessageInput): MessageType {
+  if (input.messageGroup !== undefined) return messageType.FIFO;
+  if (input.liteTopic !== undefined) return messageType.LITE;
+  if (input.deliveryTimestampMs !== undefined) return messageType.DELAY;
+  if (input.priority !== undefined) return messageType.PRIORITY;
+  return messageType.NORMAL;
+}
+
+function flatten(properties: Readonly<Record<string, string>> | undefined): readonly string[] {
+  if (properties === undefined) return [];
+  const flat: string[] = [];
+  for (const name of Object.keys(properties)) flat.push(name, properties[name]!);
+  return flat;
+}
+
+function checkText(text: string | undefined, code: MqError['code'], what: string): void {
+  if (text !== undefined && measureText(text) < 0) {
+    throw new MqError(
+      code,
+      `the ${what} is not well-formed text: it has a control character or half of a surrogate pair`,
+    );
+  }
+}
