@@ -197,3 +197,12 @@ export {
   type Status,
 } from './status.js';
 export { validateSend, validateSendContent, validateSendTopic } from './validate-send.js';
+export { NameserverClient, type NameserverClientOptions } from './namesrv-client.js';
+export {
+  NAMESRV_SERVICE,
+  type BrokerRegistration,
+  type GroupRoute,
+  type RegistrationAck,
+  type RouteReplica,
+  type RouteTopic,
+} from './namesrv-messages.js';

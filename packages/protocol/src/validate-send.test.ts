@@ -4,7 +4,7 @@ import { crc32 } from '@raftmq/base';
 import { loadMessage } from '@raftmq/rpc';
 import { decodeSendMessageRequest } from './codec/send-request.js';
 import { reservedPropertyNames } from './codec/properties.js';
-import { protocolLimits } from './limits.js';
+import { protocolLimits, type SendLimits } from './limits.js';
 import { type TopicType } from './model/topic.js';
 import { validateSend } from './validate-send.js';
 
@@ -136,6 +136,26 @@ describe('properties', () => {
       one({ userProperties: { a: value }, system: { tag: 'bb', keys: ['ä'] } }),
     ]);
   });
+});
+
+test('other limits count, but none lets properties get lost', () => {
+  const check = (limits: Partial<SendLimits>, overrides: Overrides) => () =>
+    validateSend(
+      decodeSendMessageRequest(request.encode({ messages: [one(overrides)] }), {
+        peer: 'p',
+        nowMs,
+      }),
+      'NORMAL',
+      { ...protocolLimits, ...limits },
+      nowMs,
+    );
+  expect(check({ bodySizeBytesMax: 4 }, {})).toThrow(
+    expect.objectContaining({ code: 'MESSAGE_BODY_TOO_LARGE' }),
+  );
+  expect(check({ bodySizeBytesMax: 5 }, {})).not.toThrow();
+  const tooMany = expect.objectContaining({ code: 'MESSAGE_PROPERTIES_TOO_LARGE' });
+  expect(check({ userPropertiesMax: 1 }, { userProperties: { a: '', b: '' } })).toThrow(tooMany);
+  expect(check({ userPropertiesMax: 1000 }, { userProperties: manyProperties })).toThrow(tooMany);
 });
 
 describe('texts', () => {

@@ -86,10 +86,12 @@ function checkBody(message: DecodedMessage, limits: SendLimits): void {
 
 function checkProperties(message: DecodedMessage, limits: SendLimits): void {
   const { userProperties, tag, keys } = message;
-  if (message.userPropertyCount > limits.userPropertiesMax) {
+  // The decoder keeps no more than the protocol's own limit, whatever the limits here say.
+  const incomplete = message.userPropertyCount * 2 !== userProperties.length;
+  if (incomplete || message.userPropertyCount > limits.userPropertiesMax) {
     throw new MqError(
       'MESSAGE_PROPERTIES_TOO_LARGE',
-      `the message has ${message.userPropertyCount} user properties; at most ${limits.userPropertiesMax} are allowed`,
+      `the message has ${message.userPropertyCount} user properties; at most ${Math.min(limits.userPropertiesMax, protocolLimits.userPropertiesMax)} are allowed`,
     );
   }
   let total = 0;
