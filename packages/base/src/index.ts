@@ -17,6 +17,7 @@ export {
   type SettingsOf,
   type SettingsTable,
 } from './config/config.js';
+export { readCommandLine, type CommandLine } from './config/command-line.js';
 export { type Disk, type DiskFile, type DiskUsage } from './disk/disk.js';
 export { nodeDisk } from './disk/node-disk.js';
 export { errorTable, errorText, isMqError, MqError, type ErrorCode } from './errors.js';
@@ -28,5 +29,16 @@ export {
   type LogFields,
   type LogLevel,
 } from './logger.js';
+export {
+  createMetricsRegistry,
+  exposeMetrics,
+  type MetricsRegistry,
+  type ProbedMetric,
+  type Sample,
+} from './observability/metrics.js';
+export {
+  ObservabilityServer,
+  type ObservabilityOptions,
+} from './observability/observability-server.js';
 export { createPrng, type Prng } from './prng.js';
 export { RingQueue } from './ring-queue.js';
