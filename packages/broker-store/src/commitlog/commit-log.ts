@@ -1,24 +1,22 @@
-import { assert, MqError, type Clock, type Disk, type Logger } from '@raftmq/base';
-import { readEntry, readEntryHeader, ENTRY_HEADER_SIZE_BYTES, type Entry } from '@raftmq/raft';
+import { assert, type Clock, type Disk, type Logger, type MqError } from '@raftmq/base';
+import { type Entry } from '@raftmq/raft';
 import { type CommitLogReader } from '../ports.js';
-import { ColdFrames } from './cold-frames.js';
+import { ColdReader } from './cold-reader.js';
+import { readRun, recordOf, storeTimestampOnDisk } from './disk-reads.js';
 import { FrameCache } from './frame-cache.js';
 import { LogWriter, type LogWriterCounters } from './log-writer.js';
 import { BlockCache, PositionIndex } from './position-index.js';
 import { recoverLog } from './recovery.js';
 import { RetentionGuard, type RetentionReason, type RetentionRequest } from './retention.js';
-import { logCorrupted } from './scan.js';
 import { Segment } from './segment.js';
 import { segmentFileName } from './segment-head.js';
+import { SegmentList } from './segment-list.js';
 import { type CommitLogConfig } from './settings.js';
 import { sidecarPath } from './sidecar.js';
 import { type TermRanges } from './term-ranges.js';
 
 /** Blocks of finished segments' indexes in memory: 4 MiB. */
 const INDEX_BLOCKS_MAX = 256;
-/** One read from disk takes at most this much, unless a single entry is larger. */
-const READ_SIZE_BYTES_MAX = 16 * 1024 * 1024;
-
 export interface CommitLogOptions {
   readonly disk: Disk;
   /** Directory of the segment files: `<data>/commitlog`. Created when missing. */
@@ -54,11 +52,10 @@ export interface CommitLogUsage {
 export class CommitLog implements CommitLogReader {
   readonly #options: CommitLogOptions;
   readonly #blocks: BlockCache;
-  readonly #segments: Segment[];
+  readonly #segments: SegmentList;
   readonly #terms: TermRanges;
   readonly #hot: FrameCache;
-  readonly #cold: ColdFrames;
-  readonly #coldLoads = new Map<number, Promise<Entry | null>>();
+  readonly #cold: ColdReader;
   readonly #writer: LogWriter;
   readonly #guard: RetentionGuard;
   #writtenThroughIndex: number;
@@ -90,10 +87,10 @@ export class CommitLog implements CommitLogReader {
     const { config, clock } = options;
     this.#options = options;
     this.#blocks = blocks;
-    this.#segments = segments;
+    this.#segments = new SegmentList(segments);
     this.#terms = terms;
     this.#hot = new FrameCache(config.cacheBytes, this.lastIndex + 1);
-    this.#cold = new ColdFrames(config.cacheBytes / 4);
+    this.#cold = new ColdReader(this.#segments, config.cacheBytes / 4);
     this.#writtenThroughIndex = this.lastIndex;
     this.#guard = new RetentionGuard(
       options.logger,
@@ -104,7 +101,7 @@ export class CommitLog implements CommitLogReader {
     this.#writer = new LogWriter({
       ...options,
       terms,
-      active: this.#active,
+      active: this.#segments.newest,
       written: (epoch, index) => {
         if (epoch === this.#epoch) this.#writtenThroughIndex = index;
         this.#hot.evict(this.#writtenThroughIndex);
@@ -114,23 +111,23 @@ export class CommitLog implements CommitLogReader {
   }
 
   get firstIndex(): number {
-    return this.#segments[0]!.firstIndex;
+    return this.#segments.oldest.firstIndex;
   }
 
   get lastIndex(): number {
-    return this.#active.lastIndex;
+    return this.#segments.newest.lastIndex;
   }
 
   get firstPosition(): number {
-    return this.#segments[0]!.start;
+    return this.#segments.oldest.start;
   }
 
   get endPosition(): number {
-    return this.#active.end;
+    return this.#segments.newest.end;
   }
 
   get lastStoreTimestampMs(): number {
-    return this.#active.lastStoreTimestampMs;
+    return this.#segments.newest.lastStoreTimestampMs;
   }
 
   /** Every byte of the log below this position is durable. */
@@ -172,7 +169,8 @@ export class CommitLog implements CommitLogReader {
     let index = fromIndex;
     while (index < this.#hot.firstIndex && index <= throughIndex) {
       const through = Math.min(throughIndex, this.#hot.firstIndex - 1);
-      const readBytes = this.#readRun(index, through, leftBytes, entries);
+      const segment = this.#segments.ofIndex(index);
+      const readBytes = readRun(segment, index, through, leftBytes, entries);
       if (readBytes === 0) return entries;
       leftBytes -= readBytes;
       index = entries[entries.length - 1]!.index + 1;
@@ -204,13 +202,19 @@ export class CommitLog implements CommitLogReader {
     const cached = this.cachedRecord(position, sizeBytes);
     if (cached !== null) return cached;
     if (position < this.firstPosition || position + sizeBytes > this.endPosition) return null;
-    const entry = await this.#coldEntry(position);
-    return entry === null ? null : recordOf(entry, position, sizeBytes);
+    for (;;) {
+      const epoch = this.#epoch;
+      const entry = await this.#cold.load(position);
+      if (entry !== null) return recordOf(entry, position, sizeBytes);
+      if (epoch === this.#epoch || position + sizeBytes > this.endPosition) return null;
+      const hot = this.cachedRecord(position, sizeBytes);
+      if (hot !== null) return hot;
+    }
   }
 
   compactThrough(index: number): Promise<void> {
     const dropped: Segment[] = [];
-    while (this.#oldestIsFinished() && this.#segments[0]!.lastIndex <= index) {
+    while (this.#oldestIsFinished() && this.#segments.oldest.lastIndex <= index) {
       dropped.push(this.#forgetOldest());
     }
     return this.#removeFiles(dropped);
@@ -223,7 +227,7 @@ export class CommitLog implements CommitLogReader {
    */
   async retain(request: RetentionRequest): Promise<RetentionReason | null> {
     if (!this.#oldestIsFinished()) return null;
-    const oldest = this.#segments[0]!;
+    const oldest = this.#segments.oldest;
     const reason = this.#guard.reasonToDelete(
       oldest,
       this.endPosition - this.firstPosition,
@@ -244,7 +248,7 @@ export class CommitLog implements CommitLogReader {
     const disk = await this.#options.disk.usage(this.#options.directory);
     return {
       logBytes: this.endPosition - this.firstPosition,
-      segmentCount: this.#segments.length,
+      segmentCount: this.#segments.count,
       diskUsedBytes: disk.usedBytes,
       diskTotalBytes: disk.totalBytes,
       diskFreeBytes: disk.freeBytes,
@@ -260,14 +264,11 @@ export class CommitLog implements CommitLogReader {
   async #close(): Promise<void> {
     await this.#writer.close();
     await this.#compaction.catch(() => undefined); // Reported to whoever asked for it.
-    for (const segment of this.#segments) {
+    for (let i = 0; i < this.#segments.count; i++) {
+      const segment = this.#segments.at(i)!;
       await segment.sidecarWork;
       await segment.retire();
     }
-  }
-
-  get #active(): Segment {
-    return this.#segments[this.#segments.length - 1]!;
   }
 
   #checkAppend(entries: readonly Entry[]): void {
@@ -276,7 +277,9 @@ export class CommitLog implements CommitLogReader {
     assert(first.index >= this.firstIndex, 'an append does not begin before the log');
     assert(first.index <= this.lastIndex + 1, 'an append leaves no gap');
     const isNext = first.index === this.lastIndex + 1;
-    let position = isNext ? this.endPosition : this.#segmentOf(first.index).positionOf(first.index);
+    let position = isNext
+      ? this.endPosition
+      : this.#segments.ofIndex(first.index).positionOf(first.index);
     let term = this.termAt(first.index - 1);
     for (let i = 0; i < entries.length; i++) {
       const entry = entries[i]!;
@@ -292,7 +295,7 @@ export class CommitLog implements CommitLogReader {
   #enqueue(entries: readonly Entry[], resolve: () => void, reject: (error: MqError) => void): void {
     const { segmentSizeBytes } = this.#options.config;
     let from = 0;
-    let segment = this.#active;
+    let segment = this.#segments.newest;
     for (let i = 0; i < entries.length; i++) {
       const { position, frame, storeTimestampMs, index, term } = entries[i]!;
       if (segment.sizeBytes > 0 && segment.sizeBytes + frame.length > segmentSizeBytes) {
@@ -347,12 +350,11 @@ export class CommitLog implements CommitLogReader {
 
   /** Forgets entries from `index` on, and asks the writer to do the same on disk. */
   #cutFrom(index: number): void {
-    const keepAt = this.#segmentNumberOf(index);
-    const keep = this.#segments[keepAt]!;
+    const keep = this.#segments.ofIndex(index);
     const position = keep.positionOf(index);
     const lastStoreTimestampMs =
       index === keep.firstIndex ? keep.prevStoreTimestampMs : this.#storeTimestampAt(index - 1);
-    const dropped = this.#segments.splice(keepAt + 1);
+    const dropped = this.#segments.cutBehind(keep);
     keep.positions.truncate(index - keep.firstIndex);
     keep.end = position;
     keep.lastStoreTimestampMs = lastStoreTimestampMs;
@@ -367,93 +369,17 @@ export class CommitLog implements CommitLogReader {
   #storeTimestampAt(index: number): number {
     const cached = this.#hot.get(index);
     if (cached !== undefined) return cached.storeTimestampMs;
-    const segment = this.#segmentOf(index);
-    const offset = segment.offsetOf(segment.positionOf(index));
-    const header = readEntryHeader(segment.file!.readSync(offset, ENTRY_HEADER_SIZE_BYTES));
-    if (header === null)
-      throw logCorrupted(segment.path, offset, index, 'the entry header is damaged');
-    return header.storeTimestampMs;
-  }
-
-  /** Reads entries of one segment from disk into `entries`; gives their bytes, 0 when the next one does not fit. */
-  #readRun(fromIndex: number, throughIndex: number, bytesMax: number, entries: Entry[]): number {
-    const segment = this.#segmentOf(fromIndex);
-    const through = Math.min(throughIndex, segment.lastIndex);
-    const fromPosition = segment.positionOf(fromIndex);
-    const limitBytes = Math.min(bytesMax, READ_SIZE_BYTES_MAX);
-    let sizeBytes = segment.endOf(fromIndex) - fromPosition;
-    if (sizeBytes > bytesMax && entries.length > 0) return 0;
-    for (let index = fromIndex + 1; index <= through; index++) {
-      const grownBytes = segment.endOf(index) - fromPosition;
-      if (grownBytes > limitBytes) break;
-      sizeBytes = grownBytes;
-    }
-    assert(segment.file !== null, 'entries that left memory are in an open file');
-    const bytes = segment.file.readSync(segment.offsetOf(fromPosition), sizeBytes);
-    let index = fromIndex;
-    for (let at = 0; at < sizeBytes; index++) {
-      const entry = decodeAt(segment, index, bytes, at, fromPosition + at);
-      entries.push(entry);
-      at += entry.frame.length;
-    }
-    return sizeBytes;
-  }
-
-  #coldEntry(position: number): Promise<Entry | null> {
-    const segment = this.#segments[this.#segmentNumberAtPosition(position)]!;
-    const index = segment.firstIndex + segment.positions.findAtOrBefore(position - segment.start);
-    const running = this.#coldLoads.get(index);
-    if (running !== undefined) return running;
-    const load = this.#loadCold(segment, index).finally(() => this.#coldLoads.delete(index));
-    this.#coldLoads.set(index, load);
-    return load;
-  }
-
-  async #loadCold(segment: Segment, index: number): Promise<Entry | null> {
-    const epoch = this.#epoch;
-    const position = segment.positionOf(index);
-    const bytes = await segment.readHeld(position, segment.endOf(index) - position);
-    if (bytes === null) return null; // Retention was faster.
-    if (epoch !== this.#epoch && index > this.#writtenThroughIndex) return null; // Cut off meanwhile.
-    const entry = decodeAt(segment, index, bytes, 0, position);
-    this.#cold.admit(entry);
-    return entry;
-  }
-
-  #segmentOf(index: number): Segment {
-    return this.#segments[this.#segmentNumberOf(index)]!;
-  }
-
-  #segmentNumberOf(index: number): number {
-    let low = 0;
-    let high = this.#segments.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#segments[middle]!.firstIndex <= index) low = middle + 1;
-      else high = middle;
-    }
-    return low - 1;
-  }
-
-  #segmentNumberAtPosition(position: number): number {
-    let low = 0;
-    let high = this.#segments.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#segments[middle]!.start <= position) low = middle + 1;
-      else high = middle;
-    }
-    return low - 1;
+    return storeTimestampOnDisk(this.#segments.ofIndex(index), index);
   }
 
   /** Whether the writer has gone on to a later segment than the oldest. */
   #oldestIsFinished(): boolean {
-    const next = this.#segments[1];
+    const next = this.#segments.at(1);
     return next !== undefined && next.firstIndex <= this.#writtenThroughIndex;
   }
 
   #forgetOldest(): Segment {
-    const oldest = this.#segments.shift()!;
+    const oldest = this.#segments.shift();
     this.#terms.dropBefore(oldest.lastIndex);
     return oldest;
   }
@@ -475,37 +401,4 @@ export class CommitLog implements CommitLogReader {
     });
     return this.#compaction;
   }
-}
-
-/** The record as a view of its entry's frame. */
-function recordOf(entry: Entry, position: number, sizeBytes: number): Buffer {
-  const at = position - entry.position;
-  if (at < ENTRY_HEADER_SIZE_BYTES || at + sizeBytes > entry.frame.length) {
-    throw new MqError(
-      'LOG_CORRUPTED',
-      `no record of ${sizeBytes} bytes lies at position ${position}: entry ${entry.index} takes positions ` +
-        `${entry.position} to ${entry.position + entry.frame.length}. The index that gave this position is damaged; ` +
-        'delete the derived files and start again, they are made from the log.',
-    );
-  }
-  return entry.frame.subarray(at, at + sizeBytes);
-}
-
-function decodeAt(
-  segment: Segment,
-  index: number,
-  bytes: Buffer,
-  at: number,
-  position: number,
-): Entry {
-  const entry = readEntry(at === 0 ? bytes : bytes.subarray(at));
-  if (entry === null || entry.index !== index || entry.position !== position) {
-    throw logCorrupted(
-      segment.path,
-      segment.offsetOf(position),
-      index,
-      'the entry does not match its sum or its place',
-    );
-  }
-  return entry;
 }

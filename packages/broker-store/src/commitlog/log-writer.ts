@@ -8,8 +8,13 @@ import {
   type Disk,
   type Logger,
 } from '@raftmq/base';
-import { type Entry } from '@raftmq/raft';
-import { storeSidecar } from './recovery.js';
+import {
+  pushFrames,
+  type CutOperation,
+  type Operation,
+  type WriteOperation,
+} from './log-operations.js';
+import { storeSidecar } from './sealed-index.js';
 import { createSegmentFile, writeMark } from './segment-file.js';
 import { type Segment } from './segment.js';
 import { type CommitLogConfig } from './settings.js';
@@ -18,36 +23,6 @@ import { type TermRanges } from './term-ranges.js';
 
 /** At most this much goes into one write and one fdatasync, beyond the first operation. */
 const BATCH_SIZE_BYTES_MAX = 16 * 1024 * 1024;
-
-/** Entries for one segment, in order, at the end of what was handed over before. */
-export interface WriteOperation {
-  readonly kind: 'write';
-  readonly segment: Segment;
-  readonly entries: readonly Entry[];
-  readonly from: number;
-  readonly end: number;
-  readonly position: number;
-  readonly sizeBytes: number;
-  /** Counts truncations of the log: tells late writes of a replaced tail from the present one. */
-  readonly epoch: number;
-  readonly resolve: (() => void) | null;
-  readonly reject: ((error: MqError) => void) | null;
-}
-
-/** Cuts the log back to `position` in `keep`; the segments behind it, ascending, disappear. */
-export interface CutOperation {
-  readonly kind: 'cut';
-  readonly keep: Segment;
-  readonly position: number;
-  readonly dropped: readonly Segment[];
-}
-
-/** Brings the durable mark up to date after some idle time. */
-interface MarkOperation {
-  readonly kind: 'mark';
-}
-
-type Operation = WriteOperation | CutOperation | MarkOperation;
 
 /** What the writer needs from the log. */
 export interface LogWriterOptions {
@@ -422,9 +397,4 @@ export class LogWriter {
       { cause: error },
     );
   }
-}
-
-function pushFrames(frames: Buffer[], operation: WriteOperation): void {
-  const { entries, end } = operation;
-  for (let i = operation.from; i < end; i++) frames.push(entries[i]!.frame);
 }

@@ -1,44 +1,28 @@
-import { errorText, MqError, type Disk, type DiskFile, type Logger } from '@raftmq/base';
-import { type BlockCache, PositionIndex } from './position-index.js';
-import { hasEntryFrom, logCorrupted, scanEntries } from './scan.js';
-import { sealedBlocks } from './sealed-index.js';
+import { errorText, isMqError, MqError, type DiskFile } from '@raftmq/base';
+import { PositionIndex } from './position-index.js';
+import { hasEntryFrom, logCorrupted, scanEntries, type ScanEnd } from './scan.js';
+import { sealedBlocks, storeSidecar } from './sealed-index.js';
+import { createSegmentFile, writeMark } from './segment-file.js';
 import {
-  decodeSegmentHeader,
+  openSegments,
+  sortOutFiles,
+  type FoundSegment,
+  type RecoveryOptions,
+} from './segment-files.js';
+import {
   fileOffsetOf,
-  newestMark,
   SEGMENT_HEAD_SIZE_BYTES,
   segmentFileName,
-  type DurableMark,
   type SegmentOrigin,
 } from './segment-head.js';
-import { createSegmentFile, writeMark } from './segment-file.js';
 import { Segment } from './segment.js';
-import { encodeSidecar, readSidecarFile, sidecarPath, writeSidecarFile } from './sidecar.js';
+import { readSidecarFile, sidecarPath, type Sidecar } from './sidecar.js';
 import { TermRanges } from './term-ranges.js';
 
 /** What start-up found: at least one segment, the last one ready for appends and durable. */
 export interface RecoveredLog {
   readonly segments: Segment[];
   readonly terms: TermRanges;
-}
-
-export interface RecoveryOptions {
-  readonly disk: Disk;
-  readonly directory: string;
-  readonly logger: Logger;
-  readonly blocks: BlockCache;
-  /** SYNC_FLUSH: what the marks written here may claim. */
-  readonly strict: boolean;
-  /** Refuse to begin an empty log. */
-  readonly mustExist: boolean;
-}
-
-/** A segment file with what its first pages say. */
-interface FoundSegment {
-  readonly path: string;
-  readonly file: DiskFile;
-  readonly origin: SegmentOrigin;
-  readonly mark: DurableMark | null;
 }
 
 const COPY_SIZE_BYTES = 4 * 1024 * 1024;
@@ -101,109 +85,6 @@ async function beginLog(options: RecoveryOptions): Promise<Segment> {
   return segment;
 }
 
-/** Gives the names of segment files, ascending; removes leftovers and moves strangers to `quarantine/`. */
-async function sortOutFiles({ disk, directory, logger }: RecoveryOptions): Promise<string[]> {
-  const names = await disk.list(directory);
-  const segments = names.filter((name) => /^\d{20}$/.test(name));
-  let changed = false;
-  for (const name of names) {
-    const path = `${directory}/${name}`;
-    const sidecarOf = /^(\d{20})\.idx$/.exec(name)?.[1];
-    if (segments.includes(name) || name === 'quarantine') continue;
-    if (sidecarOf !== undefined && segments.includes(sidecarOf)) continue;
-    changed = true;
-    if (sidecarOf !== undefined || /^\d{20}\.idx\.tmp$/.test(name)) {
-      await disk.unlink(path);
-      continue;
-    }
-    const quarantine = `${directory}/quarantine`;
-    await disk.makeDirectory(quarantine);
-    let to = `${quarantine}/${name}`;
-    for (let n = 1; await disk.exists(to); n++) to = `${quarantine}/${name}.${n}`;
-    await disk.rename(path, to);
-    await disk.syncDirectory(quarantine);
-    logger.warn({ file: path, movedTo: to }, 'unknown file in the commit log directory moved away');
-  }
-  if (changed) await disk.syncDirectory(directory);
-  return segments;
-}
-
-async function openSegments(
-  options: RecoveryOptions,
-  names: readonly string[],
-): Promise<FoundSegment[]> {
-  const { disk, directory } = options;
-  const found: FoundSegment[] = [];
-  try {
-    for (const [i, name] of names.entries()) {
-      const path = `${directory}/${name}`;
-      const file = await disk.open(path, { create: false });
-      const head = await file.read(0, SEGMENT_HEAD_SIZE_BYTES);
-      const origin = decodeSegmentHeader(head);
-      const mark = newestMark(head);
-      if (origin === 'newer') {
-        await file.close();
-        throw new MqError(
-          'VERSION_UNSUPPORTED',
-          `${path} was written by a newer version of RaftMQ; start that version`,
-        );
-      }
-      if (origin !== null && mark !== null && origin.start === Number(name)) {
-        found.push({ path, file, origin, mark });
-        continue;
-      }
-      const sizeBytes = file.sizeBytes();
-      await file.close();
-      if (
-        i === names.length - 1 &&
-        sizeBytes <= SEGMENT_HEAD_SIZE_BYTES &&
-        mayBeUnfinished(name, found.at(-1))
-      ) {
-        // A crash between creating the file and syncing its head: no entry can have been written behind it.
-        await disk.unlink(path);
-        await disk.syncDirectory(directory);
-        options.logger.info({ file: path }, 'unfinished new commit log segment removed');
-        continue;
-      }
-      throw headDamaged(path, name, origin, mark);
-    }
-  } catch (error) {
-    for (const { file } of found) await file.close().catch(() => undefined);
-    throw error;
-  }
-  return found;
-}
-
-/** Whether a crash while the segment `name` was created explains a damaged head. */
-function mayBeUnfinished(name: string, before: FoundSegment | undefined): boolean {
-  if (before === undefined) return Number(name) === 0;
-  const end = before.origin.start + before.file.sizeBytes() - SEGMENT_HEAD_SIZE_BYTES;
-  return before.mark?.followed === false && Number(name) === end;
-}
-
-function headDamaged(
-  path: string,
-  name: string,
-  origin: SegmentOrigin | null,
-  mark: DurableMark | null,
-): MqError {
-  if (origin === null) return logCorrupted(path, 0, 0, 'the segment header is damaged');
-  if (origin.start !== Number(name)) {
-    return logCorrupted(
-      path,
-      8,
-      origin.firstIndex,
-      `the file says that it starts at ${origin.start}, its name does not`,
-    );
-  }
-  return logCorrupted(
-    path,
-    mark === null ? 4096 : 0,
-    origin.firstIndex,
-    'both durable marks are damaged',
-  );
-}
-
 /** A segment that has a successor: complete by construction, so its size and its sidecar are enough. */
 async function openFinished(
   options: RecoveryOptions,
@@ -259,7 +140,7 @@ async function openFinished(
 function segmentFromSidecar(
   options: RecoveryOptions,
   found: FoundSegment,
-  sidecar: NonNullable<Awaited<ReturnType<typeof readSidecarFile>>>,
+  sidecar: Sidecar,
   terms: TermRanges,
 ): Segment {
   const { path, file, origin, mark } = found;
@@ -280,7 +161,7 @@ function segmentFromSidecar(
   segment.end = sidecar.end;
   segment.lastStoreTimestampMs = sidecar.lastStoreTimestampMs;
   segment.file = file;
-  segment.mark = mark!;
+  segment.mark = mark;
   for (const { firstIndex, term } of sidecar.terms) terms.append(firstIndex, term);
   return segment;
 }
@@ -313,10 +194,10 @@ async function scanSegment(
   options: RecoveryOptions,
   found: FoundSegment,
   terms: TermRanges,
-): Promise<{ segment: Segment; scanned: Awaited<ReturnType<typeof scanEntries>> }> {
+): Promise<{ segment: Segment; scanned: ScanEnd }> {
   const segment = new Segment(found.path, found.origin, new PositionIndex(options.blocks));
   segment.file = found.file;
-  segment.mark = found.mark!;
+  segment.mark = found.mark;
   try {
     const scanned = await scanEntries(found.file, found.origin, (entry) => {
       segment.append(entry.position, entry.frame.length, entry.storeTimestampMs);
@@ -324,9 +205,8 @@ async function scanSegment(
     });
     return { segment, scanned };
   } catch (error) {
-    throw new MqError('VERSION_UNSUPPORTED', `${found.path}: ${errorText(error)}`, {
-      cause: error,
-    });
+    if (!isMqError(error)) throw error;
+    throw new MqError(error.code, `${found.path}: ${errorText(error)}`, { cause: error });
   }
 }
 
@@ -337,7 +217,7 @@ async function openLast(
 ): Promise<Segment> {
   const { disk, directory, logger } = options;
   const { path, file } = found;
-  const mark = found.mark!;
+  const mark = found.mark;
   if (await disk.exists(sidecarPath(path))) {
     await disk.unlink(sidecarPath(path));
     await disk.syncDirectory(directory);
@@ -401,32 +281,5 @@ async function openLast(
 async function writeAgain(file: DiskFile, fromOffset: number, endOffset: number): Promise<void> {
   for (let at = fromOffset; at < endOffset; at += COPY_SIZE_BYTES) {
     await file.write([await file.read(at, Math.min(COPY_SIZE_BYTES, endOffset - at))], at);
-  }
-}
-
-/**
- * Writes the sidecar of a finished segment and lets its index use it. A failure is logged and costs a longer
- * start-up only: the index stays in memory.
- */
-export async function storeSidecar(
-  disk: Disk,
-  directory: string,
-  segment: Segment,
-  terms: TermRanges,
-  logger: Logger,
-): Promise<void> {
-  const path = sidecarPath(segment.path);
-  const { truncations } = segment.positions;
-  const bytes = encodeSidecar(segment, terms);
-  try {
-    await writeSidecarFile(disk, directory, path, bytes);
-    const sidecar = await readSidecarFile(disk, path);
-    if (sidecar === null || segment.positions.truncations !== truncations) return;
-    segment.positions.seal(sealedBlocks(disk, path, sidecar, logger, () => segment));
-  } catch (error) {
-    logger.error(
-      { file: path, error: errorText(error) },
-      'commit log index file could not be written',
-    );
   }
 }

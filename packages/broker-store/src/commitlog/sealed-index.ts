@@ -3,7 +3,15 @@ import { ENTRY_HEADER_SIZE_BYTES, readEntryHeader } from '@raftmq/raft';
 import { BLOCK_ENTRIES, type BlockSource } from './position-index.js';
 import { logCorrupted } from './scan.js';
 import { type Segment } from './segment.js';
-import { type Sidecar, sidecarBlocks } from './sidecar.js';
+import {
+  encodeSidecar,
+  readSidecarFile,
+  sidecarBlocks,
+  sidecarPath,
+  writeSidecarFile,
+  type Sidecar,
+} from './sidecar.js';
+import { type TermRanges } from './term-ranges.js';
 
 /**
  * Blocks of a finished segment: from its sidecar, or, where the sidecar's bytes are damaged, by walking over the
@@ -44,4 +52,31 @@ function walkBlock(segment: Segment, sidecar: Sidecar, block: number): Uint32Arr
     relative += header.sizeBytes;
   }
   return positions;
+}
+
+/**
+ * Writes the sidecar of a finished segment and lets its index use it. A failure is logged and costs a longer
+ * start-up only: the index stays in memory.
+ */
+export async function storeSidecar(
+  disk: Disk,
+  directory: string,
+  segment: Segment,
+  terms: TermRanges,
+  logger: Logger,
+): Promise<void> {
+  const path = sidecarPath(segment.path);
+  const { truncations } = segment.positions;
+  const bytes = encodeSidecar(segment, terms);
+  try {
+    await writeSidecarFile(disk, directory, path, bytes);
+    const sidecar = await readSidecarFile(disk, path);
+    if (sidecar === null || segment.positions.truncations !== truncations) return;
+    segment.positions.seal(sealedBlocks(disk, path, sidecar, logger, () => segment));
+  } catch (error) {
+    logger.error(
+      { file: path, error: errorText(error) },
+      'commit log index file could not be written',
+    );
+  }
 }
