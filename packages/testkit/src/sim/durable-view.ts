@@ -1,0 +1,75 @@
+import { crc32, readInt64 } from '@raftmq/base';
+import { readEntryHeader, type Entry, type HardState } from '@raftmq/raft';
+import { type SimDisk } from './disk.js';
+
+const SEGMENT_NAME = /^\d{20}$/;
+const SEGMENT_HEAD_SEARCH_BYTES = 64 * 1024;
+const HEAD_STEP_BYTES = 512;
+const VOTE_MAGIC = 0x524d5156;
+const VOTE_SIZE_BYTES = 32;
+
+/**
+ * What the platter of a node holds, read past the code under test: only the documented layout of the files is known
+ * here (`docs/formats/`), none of the code that writes them.
+ */
+export class DurableView {
+  readonly #disk: SimDisk;
+  readonly #logDirectory: string;
+  readonly #voteDirectory: string;
+  /** Size of the head of a segment file; the same for all of them. */
+  #headSizeBytes: number | null = null;
+  #starts: number[] = [];
+  #startsVersion = -1;
+
+  constructor(disk: SimDisk, logDirectory: string, voteDirectory: string) {
+    this.#disk = disk;
+    this.#logDirectory = logDirectory;
+    this.#voteDirectory = voteDirectory;
+  }
+
+  /** Whether the whole frame of `entry` would survive a power cut now. */
+  holds(entry: Entry): boolean {
+    const start = this.#segmentStart(entry.position);
+    if (start === null) return false;
+    const path = `${this.#logDirectory}/${String(start).padStart(20, '0')}`;
+    this.#headSizeBytes ??= findHeadSize(this.#disk.durableBytes(path)!, start);
+    if (this.#headSizeBytes === null) return false;
+    return this.#disk.isDurable(path, this.#headSizeBytes + entry.position - start, entry.frame);
+  }
+
+  /** Term and vote that a restart after a power cut would find. */
+  vote(): HardState {
+    let newest = { sequence: 0, term: 0, votedFor: null as number | null };
+    for (const name of ['vote-a', 'vote-b']) {
+      const bytes = this.#disk.durableBytes(`${this.#voteDirectory}/${name}`);
+      if (bytes === null || bytes.length < VOTE_SIZE_BYTES || bytes.readUInt32BE(0) !== VOTE_MAGIC)
+        continue;
+      if (bytes.readUInt32BE(28) !== crc32(bytes.subarray(0, 28))) continue;
+      const sequence = readInt64(bytes, 8);
+      if (sequence <= newest.sequence) continue;
+      const votedFor = bytes.readInt32BE(24);
+      newest = { sequence, term: readInt64(bytes, 16), votedFor: votedFor < 0 ? null : votedFor };
+    }
+    return newest;
+  }
+
+  #segmentStart(position: number): number | null {
+    const version = this.#disk.durableNamesVersion;
+    if (version !== this.#startsVersion) {
+      this.#startsVersion = version;
+      const names = this.#disk.durableNames(this.#logDirectory);
+      this.#starts = names.filter((name) => SEGMENT_NAME.test(name)).map(Number);
+    }
+    for (let i = this.#starts.length - 1; i >= 0; i--) {
+      if (this.#starts[i]! <= position) return this.#starts[i]!;
+    }
+    return null;
+  }
+}
+
+function findHeadSize(bytes: Buffer, start: number): number | null {
+  for (let at = 0; at < Math.min(bytes.length, SEGMENT_HEAD_SEARCH_BYTES); at += HEAD_STEP_BYTES) {
+    if (readEntryHeader(bytes, at)?.position === start) return at;
+  }
+  return null;
+}

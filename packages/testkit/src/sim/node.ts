@@ -1,0 +1,292 @@
+import { errorText, silentLogger, type Prng } from '@raftmq/base';
+import { CommitLog } from '@raftmq/broker-store';
+import {
+  FileHardStateStore,
+  RaftDriver,
+  type Entry,
+  type NodeId,
+  type RoleStatus,
+} from '@raftmq/raft';
+import { SimClock, type ClockSkew } from './clock.js';
+import { SimDisk } from './disk.js';
+import { DurableView } from './durable-view.js';
+import { type Life } from './event-heap.js';
+import { EMPTY_CHECKPOINT, HashStateMachine, type HashCheckpoint } from './hash-state-machine.js';
+import { type CommittedHistory, type Invariant, type WatchedNode } from './invariants.js';
+import { LogChain } from './log-chain.js';
+import { type SimNetwork } from './network.js';
+import { HastyHardStateStore, HastyLog, type Plant } from './plants.js';
+import { type Scenario } from './scenario.js';
+import { WatchedLog } from './watched-log.js';
+import { type World } from './world.js';
+
+const IDLE: RoleStatus = { role: 'follower', term: 0, leaderId: null, writable: false };
+
+/** What all nodes of a run share. */
+export interface NodeSurroundings {
+  readonly world: World;
+  readonly network: SimNetwork;
+  readonly scenario: Scenario;
+  readonly plant: Plant | null;
+  readonly committed: CommittedHistory;
+  readonly invariants: () => readonly Invariant[];
+  /** Entries committed for the first time. */
+  readonly onCommitted: (entry: Entry) => void;
+  /** A process ended, and with it everyone who waited for it. */
+  readonly onDeath: (node: SimNode) => void;
+}
+
+/** One machine: a disk that lasts, and at most one process at a time, made of the production parts. */
+export class SimNode implements WatchedNode {
+  readonly id: NodeId;
+  readonly disk: SimDisk;
+  readonly durable: DurableView;
+  readonly chain = new LogChain();
+  readonly skew: ClockSkew;
+  role: RoleStatus = IDLE;
+  readonly #around: NodeSurroundings;
+  readonly #random: Prng;
+  readonly #directory: string;
+  #life: Life | null = null;
+  #driver: RaftDriver | null = null;
+  #log: CommitLog | null = null;
+  #machine: HashStateMachine | null = null;
+  #checkpoint: HashCheckpoint = EMPTY_CHECKPOINT;
+  #syncErrorPlanned = false;
+  #stopping = false;
+
+  constructor(id: NodeId, around: NodeSurroundings, random: Prng) {
+    const { world, scenario } = around;
+    this.id = id;
+    this.#around = around;
+    this.#random = random;
+    this.#directory = `/n${id}`;
+    this.disk = new SimDisk(world, random.fork('disk'), scenario.disk);
+    this.durable = new DurableView(
+      this.disk,
+      `${this.#directory}/commitlog`,
+      `${this.#directory}/raft`,
+    );
+    this.skew = { rate: 0.99 + random.next() * 0.02, wallOffsetMs: random.integer(-5000, 5000) };
+  }
+
+  /** The process that runs, null when none does. */
+  get life(): Life | null {
+    return this.#life;
+  }
+
+  /** The driver once the process has started up. */
+  get driver(): RaftDriver | null {
+    return this.#driver;
+  }
+
+  get machine(): HashStateMachine | null {
+    return this.#machine;
+  }
+
+  get checkpoint(): HashCheckpoint {
+    return this.#checkpoint;
+  }
+
+  /** Up, and not on its way down. */
+  get serving(): boolean {
+    return this.#driver !== null && !this.#stopping;
+  }
+
+  read(fromIndex: number, throughIndex: number): readonly Entry[] {
+    const log = this.#log!;
+    const entries: Entry[] = [];
+    for (let index = Math.max(fromIndex, log.firstIndex); index <= throughIndex;) {
+      entries.push(...log.read(index, throughIndex, 1024 * 1024));
+      index = entries[entries.length - 1]!.index + 1;
+    }
+    return entries;
+  }
+
+  /** Starts a process, unless one runs. It serves some virtual time later. */
+  boot(): void {
+    if (this.#life !== null) return;
+    const life: Life = { node: this.id, alive: true, pausedUntilMs: 0 };
+    this.#life = life;
+    this.#stopping = false;
+    this.#around.world.note(this.id, 'boot');
+    this.#start(life).catch((error: unknown) => {
+      if (life.alive) this.#broken('restart', error);
+    });
+  }
+
+  /** kill -9: the page cache stays. */
+  kill(): void {
+    this.#die('kill', true);
+  }
+
+  /** The machine loses power. */
+  powerCut(): void {
+    if (this.#life !== null) this.#die('power cut', false);
+    this.disk.powerCut();
+  }
+
+  /** SIGSTOP for a while. */
+  pause(lengthMs: number): void {
+    if (this.#life === null) return;
+    this.#around.world.note(this.id, `pause ${lengthMs.toFixed(0)} ms`);
+    this.#life.pausedUntilMs = Math.max(
+      this.#life.pausedUntilMs,
+      this.#around.world.nowMs + lengthMs,
+    );
+  }
+
+  resume(): void {
+    if (this.#life !== null) this.#life.pausedUntilMs = 0;
+  }
+
+  /** SIGTERM: stops the driver, closes the log, exits. */
+  stopCleanly(): void {
+    const [life, driver, log] = [this.#life, this.#driver, this.#log];
+    if (life === null || driver === null || log === null || this.#stopping) return;
+    this.#stopping = true;
+    this.#around.world.note(this.id, 'clean stop');
+    const stopped = async (): Promise<void> => {
+      await driver.stop();
+      await log.close();
+      if (life.alive) this.#die('stopped', true);
+    };
+    stopped().catch((error: unknown) => {
+      if (life.alive) this.#broken('clean-stop', error);
+    });
+  }
+
+  /** The next sync fails; the process must not survive it. */
+  planSyncError(): void {
+    if (this.#life === null) return;
+    this.#syncErrorPlanned = true;
+    this.disk.failNextSync();
+  }
+
+  /** Forgets log entries through `index`, as far as whole segments allow. */
+  compact(index: number): void {
+    if (this.#log === null || this.#stopping) return;
+    this.#log.compactThrough(index).catch((error: unknown) => {
+      if (!this.#syncErrorPlanned) this.#broken('compaction', error);
+    });
+  }
+
+  async #start(life: Life): Promise<void> {
+    const { world, scenario, network, plant } = this.#around;
+    const clock = new SimClock(world, life, this.skew, this.#random.integer(0, 1_000_000));
+    const disk = this.disk.attach(life);
+    const logger = silentLogger;
+    const log = await CommitLog.open({
+      disk,
+      directory: `${this.#directory}/commitlog`,
+      config: {
+        segmentSizeBytes: scenario.segmentSizeBytes,
+        flushDiskType: 'SYNC_FLUSH',
+        flushIntervalMs: 200,
+        flushBytes: 4096,
+        cacheBytes: scenario.cacheBytes,
+        retentionMs: 72 * 3_600_000,
+        retentionBytes: 0,
+      },
+      logger,
+      clock,
+    });
+    const hardState = new FileHardStateStore({
+      disk,
+      directory: `${this.#directory}/raft`,
+      logger,
+    });
+    this.chain.rebuild(log, this.#around.committed.sumAt(log.firstIndex - 1));
+    for (const invariant of this.#around.invariants()) invariant.booted?.(this);
+    this.#log = log;
+    this.#machine = new HashStateMachine(
+      this.#checkpoint,
+      (entry, digest) => this.#applied(entry, digest),
+      (status) => this.#roleChanged(status),
+    );
+    const driver = new RaftDriver({
+      id: this.id,
+      voters: Array.from({ length: scenario.nodeCount }, (_, id) => id),
+      config: { ...scenario.driver, core: scenario.core },
+      log: new WatchedLog(plant === 'ack-before-sync' ? new HastyLog(log) : log, (entries) =>
+        this.#appending(entries),
+      ),
+      hardState: plant === 'vote-not-synced' ? new HastyHardStateStore(hardState) : hardState,
+      transport: network.transport(life),
+      stateMachine: this.#machine,
+      clock,
+      random: this.#random.fork(`election ${world.nowMs}`),
+      logger,
+      onFatal: (error) => this.#fatal(error),
+      scheduler: { defer: (run) => void world.schedule(0, life, 'turn end', run) },
+      ...(plant === 'commit-old-term' ? { testOnlyBugs: { commitOldTerms: true } } : {}),
+    });
+    this.#driver = driver;
+    await driver.start();
+  }
+
+  #applied(entry: Entry, digest: number): void {
+    const first = entry.index === this.#around.committed.lastIndex + 1;
+    for (const invariant of this.#around.invariants()) invariant.applied?.(this, entry, digest);
+    if (first) this.#around.onCommitted(entry);
+    if (this.#random.chance(this.#around.scenario.checkpointChance)) {
+      this.#checkpoint = { appliedIndex: entry.index, digest };
+    }
+  }
+
+  #roleChanged(status: RoleStatus): void {
+    this.role = status;
+    this.#around.world.note(
+      this.id,
+      `${status.role} term=${status.term} leader=${status.leaderId ?? '-'}${status.writable ? ' writable' : ''}`,
+    );
+    for (const invariant of this.#around.invariants()) invariant.roleChanged?.(this, status);
+  }
+
+  #appending(entries: readonly Entry[]): void {
+    const [first, last] = [entries[0]!, entries[entries.length - 1]!];
+    if (first.index <= this.chain.lastIndex) {
+      this.#around.world.note(
+        this.id,
+        `truncates ${first.index}..${this.chain.lastIndex}, appends through ${last.index} term=${last.term}`,
+      );
+    }
+    const invariants = this.#around.invariants();
+    for (const invariant of invariants) invariant.appending?.(this, entries);
+    for (const entry of entries) {
+      const sum = this.chain.append(entry);
+      for (const invariant of invariants) invariant.appended?.(this, entry, sum);
+    }
+  }
+
+  #fatal(error: unknown): void {
+    if (!this.#syncErrorPlanned) return this.#broken('no-crash', error);
+    this.#around.world.note(this.id, `dies of a disk error: ${errorText(error)}`);
+    // The kernel may show bytes that the disk does not have: the machine is rebooted before the process comes back.
+    this.#around.world.schedule(0, null, 'disk error', () => this.powerCut());
+  }
+
+  #broken(invariant: string, error: unknown): void {
+    const detail =
+      typeof error === 'object' && error !== null && 'stack' in error
+        ? String(error.stack)
+        : errorText(error);
+    this.#around.world.report(invariant, `n${this.id}: ${detail}`);
+  }
+
+  #die(how: string, noticed: boolean): void {
+    if (this.#life === null) return;
+    this.#around.world.note(this.id, how);
+    this.#life.alive = false;
+    this.#life = null;
+    this.#driver = null;
+    this.#log = null;
+    this.#machine = null;
+    this.#stopping = false;
+    this.#syncErrorPlanned = false;
+    this.role = IDLE;
+    this.#around.network.nodeDown(this.id, noticed);
+    this.disk.processDied();
+    this.#around.onDeath(this);
+  }
+}

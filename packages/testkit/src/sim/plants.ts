@@ -1,0 +1,44 @@
+import { type Entry, type HardState, type HardStateStore, type LogStorage } from '@raftmq/raft';
+import { WatchedLog } from './watched-log.js';
+
+/** Mistakes that can be planted on purpose, to see that the simulator finds them. */
+export const plants = {
+  'ack-before-sync': 'appends count as durable as soon as they are asked for',
+  'vote-not-synced': 'term and vote count as durable as soon as they are asked for',
+  'commit-old-term': 'a leader commits entries of earlier terms by counting replicas',
+} as const;
+export type Plant = keyof typeof plants;
+
+export function isPlant(name: string): name is Plant {
+  return Object.hasOwn(plants, name);
+}
+
+/** A log whose appends resolve before anything is on disk. */
+export class HastyLog extends WatchedLog {
+  constructor(log: LogStorage) {
+    super(log, () => undefined);
+  }
+
+  override append(entries: readonly Entry[]): Promise<void> {
+    super.append(entries).catch(() => undefined);
+    return Promise.resolve();
+  }
+}
+
+/** A hard-state store whose saves resolve before anything is on disk. */
+export class HastyHardStateStore implements HardStateStore {
+  readonly #store: HardStateStore;
+
+  constructor(store: HardStateStore) {
+    this.#store = store;
+  }
+
+  load(): Promise<HardState> {
+    return this.#store.load();
+  }
+
+  save(state: HardState): Promise<void> {
+    this.#store.save(state).catch(() => undefined);
+    return Promise.resolve();
+  }
+}
