@@ -1,7 +1,7 @@
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['**/dist/**', '.build/**', '**/node_modules/**', '**/*.js', '**/*.mjs'] },
+  { ignores: ['**/dist/**', '.build/**', '**/node_modules/**', '**/*.js', '**/*.cjs', '**/*.mjs'] },
   ...tseslint.configs.recommendedTypeChecked,
   {
     files: ['**/*.ts'],
@@ -33,7 +33,10 @@ export default tseslint.config(
     files: ['packages/raft/src/core/**/*.ts', 'packages/broker/src/pop/**/*.ts', 'packages/namesrv/src/route-table.ts'],
     ignores: ['**/*.test.ts'],
     rules: {
-      'no-restricted-imports': ['error', { patterns: [{ regex: '^node:(?!assert|buffer|zlib$)', message: 'pure code: no I/O' }, '@grpc/*'] }],
+      'no-restricted-imports': [
+        'error',
+        { patterns: [{ regex: '^(node:(?!assert$|buffer$|zlib$|crypto$)|@grpc/)', message: 'Pure code does no I/O.' }] },
+      ],
       'no-restricted-globals': ['error', 'setTimeout', 'setInterval', 'setImmediate', 'process', 'performance'],
       'no-restricted-properties': [
         'error',
