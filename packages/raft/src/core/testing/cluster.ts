@@ -265,12 +265,14 @@ export class Cluster {
   /** Every message has to be true at the moment when it leaves. */
   #leave(node: TestNode, message: Message): void {
     if (message.kind === 'append-response') this.#checkAcknowledgement(node, message);
+    const { term, votedFor } = node.disk.hardState;
     if (message.kind === 'vote-response' && !message.pre && message.granted) {
-      const { term, votedFor } = node.disk.hardState;
-      assert(
-        term > message.term || votedFor === message.to,
-        `a vote leaves after its sync (R01) ${JSON.stringify(message)} ${JSON.stringify(node.disk.hardState)}`,
-      );
+      const onDisk = term > message.term || votedFor === message.to;
+      assert(onDisk, 'a vote leaves after its sync (R01)');
+    }
+    if (message.kind === 'vote-request' && !message.pre) {
+      const onDisk = term > message.term || votedFor === node.id;
+      assert(onDisk, 'a candidate asks after the sync of its own vote (R01)');
     }
     this.network.push(message);
   }
