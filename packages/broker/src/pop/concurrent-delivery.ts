@@ -18,7 +18,7 @@ interface Lease extends DueItem {
   /** Receipt handles from this id on belong to the same delivery: the first one, and those of later changes. */
   readonly firstId: number;
   readonly clientId: string;
-  readonly autoRenew: boolean;
+  autoRenew: boolean;
   readonly grantedAtMs: number;
   renewals: number;
   /** The next delivery does not count as one more attempt. */
@@ -190,11 +190,18 @@ export class ConcurrentDelivery implements DeliveryState {
     return { outcome, leaseId: to?.id ?? leaseId };
   }
 
-  renew(leaseIds: readonly number[], visibleAtMs: number): void {
+  check(offset: number, leaseId: number): DeliveryOutcome | 'open' {
+    const slot = this.#open.get(offset);
+    if (slot === undefined) return offset < this.#nextOffset ? 'done' : 'stale';
+    return leaseId < slot.lease.firstId ? 'stale' : 'open';
+  }
+
+  renew(leaseIds: readonly number[], visibleAtMs: number, release: boolean): void {
     for (const id of leaseIds) {
       const lease = this.#leases.get(id);
       if (lease === undefined || !lease.autoRenew) continue;
       lease.renewals++;
+      if (release) lease.autoRenew = false;
       this.#due.move(lease, visibleAtMs);
     }
   }

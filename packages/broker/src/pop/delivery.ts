@@ -102,8 +102,15 @@ export interface DeliveryState {
   ): { readonly outcome: DeliveryOutcome; readonly leaseId: number };
   /** Marks a message as consumed whoever holds it: it lies in the dead-letter queue now. */
   complete(offset: number): DeliveryOutcome;
-  /** Moves the end of auto-renewed leases; ids that are gone are passed over. */
-  renew(leaseIds: readonly number[], visibleAtMs: number): void;
+  /**
+   * What an ack would answer now, without its effect: `open` when it would take effect.
+   */
+  check(offset: number, leaseId: number): DeliveryOutcome | 'open';
+  /**
+   * Moves the end of auto-renewed leases; ids that are gone are passed over.
+   * @param release this is the last move: nobody prolongs them any more
+   */
+  renew(leaseIds: readonly number[], visibleAtMs: number, release: boolean): void;
   /** Leases that auto-renew watches over. */
   renewable(): Iterable<RenewableLease>;
   /** The earliest time at which something in flight becomes visible; Infinity when nothing is. */

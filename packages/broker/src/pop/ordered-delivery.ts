@@ -28,7 +28,7 @@ interface Batch {
   readonly staleFromId: number;
   readonly attemptId: string | null;
   readonly clientId: string;
-  readonly autoRenew: boolean;
+  autoRenew: boolean;
   readonly grantedAtMs: number;
   renewals: number;
   /** Ascending. */
@@ -198,10 +198,20 @@ export class OrderedDelivery implements DeliveryState {
     return { outcome, leaseId: outcome === 'done' ? sequence.take() : leaseId };
   }
 
-  renew(leaseIds: readonly number[], visibleAtMs: number): void {
+  check(offset: number, leaseId: number): DeliveryOutcome | 'open' {
+    if (offset < this.#committedOffset) return 'done';
+    const batch = this.#batch;
+    const item = this.#item(offset);
+    if (batch === null || item === undefined || leaseId < batch.staleFromId) return 'stale';
+    if (leaseId < batch.leaseId) return 'ignored';
+    return item.acked ? 'done' : 'open';
+  }
+
+  renew(leaseIds: readonly number[], visibleAtMs: number, release: boolean): void {
     const batch = this.#batch;
     if (batch === null || !batch.autoRenew || !leaseIds.includes(batch.leaseId)) return;
     batch.renewals++;
+    if (release) batch.autoRenew = false;
     for (const item of batch.items) if (!item.changed) item.visibleAtMs = visibleAtMs;
   }
 

@@ -25,6 +25,9 @@ export interface ApplyContext {
   topicChanged(name: string, deleted: boolean): void;
 }
 
+/** Below this many open messages no queue is at its limit, however low that is set. */
+const TOUCH_OPEN_MIN = 32;
+
 const NOTHING_GRANTED: DeliveryGrant = { leaseId: 0, offsets: [], attempts: [] };
 
 /**
@@ -73,7 +76,7 @@ export function applyCommand(context: ApplyContext, command: Command): CommandRe
     case 'renew-leases': {
       const row = find(tables, command);
       if (row === undefined) return null;
-      row.state.renew(command.leaseIds, context.nowMs + command.invisibleMs);
+      row.state.renew(command.leaseIds, context.nowMs + command.invisibleMs, command.release);
       tables.changed(row);
       tables.touched(row);
       return null;
@@ -157,10 +160,11 @@ function ack(
   const row = find(tables, command);
   if (row === undefined) return command.targets.map(() => 'stale');
   const { state } = row;
+  const openBefore = state.openCount;
   const outcomes = command.targets.map((target) => state.ack(target.offset, target.leaseId));
   tables.changed(row);
-  // Only an ordered queue gets something new to hand out by an ack.
-  if (state.kind === 'ordered') tables.touched(row);
+  // An ack unblocks an ordered queue, or makes room in one that may have reached its limit.
+  if (state.kind === 'ordered' || openBefore >= TOUCH_OPEN_MIN) tables.touched(row);
   return outcomes;
 }
 

@@ -103,6 +103,7 @@ export class Checkpoints {
     const capture = state.capture();
     await queueIndex.flush();
     await stateStore.save(capture.appliedIndex, capture.puts, capture.deletes);
+    await stateStore.flush();
     this.#savedIndex = capture.appliedIndex;
     state.captureSaved(capture);
     const tookMs = clock.monotonicMs() - startedAtMs;

@@ -56,6 +56,8 @@ export type Command =
       readonly leaseIds: readonly number[];
       /** From the entry's store timestamp on. */
       readonly invisibleMs: number;
+      /** The client is gone: auto-renew ends with this. */
+      readonly release: boolean;
     } & DeliveryName);
 
 export interface LeasedOffset {
@@ -175,6 +177,7 @@ function writeBody(writer: BinaryWriter, command: Command): number {
     case 'renew-leases':
       writeName(writer, command);
       writer.varint(command.invisibleMs);
+      writer.flag(command.release);
       writeNumbers(writer, command.leaseIds);
       return commandKind.renewLeases;
   }
@@ -220,12 +223,9 @@ function readBody(reader: BinaryReader, kind: number): Command {
       return { kind: 'dead-letter', ...readName(reader), offset: reader.varint() };
     case commandKind.renewLeases: {
       const name = readName(reader);
-      return {
-        kind: 'renew-leases',
-        ...name,
-        invisibleMs: reader.varint(),
-        leaseIds: readNumbers(reader),
-      };
+      const invisibleMs = reader.varint();
+      const release = reader.flag();
+      return { kind: 'renew-leases', ...name, invisibleMs, release, leaseIds: readNumbers(reader) };
     }
     default:
       throw new MqError(

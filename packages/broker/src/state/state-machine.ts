@@ -85,6 +85,11 @@ export class BrokerStateMachine implements StateMachine {
     return this.#appliedIndex;
   }
 
+  /** Store timestamp of the last entry applied since the start; 0 before the first one. */
+  get lastStoreTimestampMs(): number {
+    return this.#context.nowMs;
+  }
+
   /** Bytes of log applied since the start. */
   get appliedBytes(): number {
     return this.#appliedBytes;

@@ -1,0 +1,114 @@
+import { isMqError, type Logger } from '@raftmq/base';
+import { type CommitLogReader, type QueueIndex } from '@raftmq/broker-store';
+import {
+  deadLetterTopic,
+  decodeStoredMessage,
+  prepareStoredMessage,
+  propertyName,
+  type PreparedMessage,
+  type StoredHost,
+} from '@raftmq/protocol';
+import { type DeliveryName } from '../state/commands.js';
+import { type MessagingProbe } from './probe.js';
+import { type ProposedRecord, type RecordsProposer } from './proposals.js';
+
+export interface DeadLettersOptions {
+  readonly queueIndex: QueueIndex;
+  readonly log: Pick<CommitLogReader, 'cachedRecord' | 'readRecord'>;
+  readonly proposer: RecordsProposer;
+  readonly storeHost: StoredHost;
+  readonly logger: Logger;
+  readonly probe: MessagingProbe;
+}
+
+const READ_WRITE = 6;
+
+/**
+ * Moves messages to `%DLQ%<group>`: the copy, the topic when it is missing, and the ack of the original enter the log in
+ * one entry, so that a message is in one place at any time.
+ */
+export class DeadLetters {
+  readonly #options: DeadLettersOptions;
+  /** Moves on their way by queue and offset: a second request for the same message joins the first. */
+  readonly #moving = new Map<string, Promise<void>>();
+
+  constructor(options: DeadLettersOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Moves messages of one queue, in order, in one entry. A message that the log no longer holds is only acknowledged.
+   * @throws MqError of the proposal
+   */
+  async move(from: DeliveryName, offsets: readonly number[]): Promise<void> {
+    const keys = offsets.map((offset) => `${from.group}/${from.topic}/${from.queueId}/${offset}`);
+    const joined = keys.map((key) => this.#moving.get(key)).filter((move) => move !== undefined);
+    const own = offsets.filter((_, i) => !this.#moving.has(keys[i]!));
+    if (own.length > 0) {
+      const ownKeys = keys.filter((key) => !this.#moving.has(key));
+      const move = this.#moveAll(from, own).finally(() => {
+        for (const key of ownKeys) this.#moving.delete(key);
+      });
+      for (const key of ownKeys) this.#moving.set(key, move);
+      joined.push(move);
+    }
+    await Promise.all(joined);
+  }
+
+  async #moveAll(from: DeliveryName, offsets: readonly number[]): Promise<void> {
+    const { proposer, probe } = this.#options;
+    const topic = deadLetterTopic(from.group);
+    const records: ProposedRecord[] = [
+      {
+        command: {
+          kind: 'put-topic',
+          ifMissing: true,
+          topic: { name: topic, type: 'NORMAL', queues: 1, permission: READ_WRITE },
+        },
+      },
+    ];
+    let copies = 0;
+    for (const offset of offsets) {
+      const record = await this.#read(from, offset);
+      if (record !== null) {
+        records.push({ message: this.#copy(record, topic, from), queueId: 0 });
+        copies++;
+      }
+      records.push({ command: { kind: 'dead-letter', ...nameOf(from), offset } });
+    }
+    await proposer.propose(records);
+    probe.deadLetters += copies;
+  }
+
+  async #read(from: DeliveryName, offset: number): Promise<Buffer | null> {
+    const { queueIndex, log } = this.#options;
+    const slice = queueIndex.read(from.topic, from.queueId, offset, 1);
+    if (slice.count === 0 || slice.fromOffset !== offset) return null;
+    const position = slice.positions[0]!;
+    const sizeBytes = slice.sizesBytes[0]!;
+    return log.cachedRecord(position, sizeBytes) ?? (await log.readRecord(position, sizeBytes));
+  }
+
+  #copy(record: Buffer, topic: string, from: DeliveryName): PreparedMessage {
+    const { storeHost, logger } = this.#options;
+    const message = decodeStoredMessage(record);
+    const origin = [propertyName.DLQ_ORIGIN_TOPIC, from.topic];
+    origin.push(propertyName.DLQ_ORIGIN_MESSAGE_ID, message.messageId);
+    const options = { storeHost, brokerProperties: origin, reconsumeTimes: message.reconsumeTimes };
+    try {
+      return prepareStoredMessage(message, topic, options);
+    } catch (error) {
+      if (!isMqError(error) || error.code !== 'MESSAGE_PROPERTIES_TOO_LARGE') throw error;
+      // The body and the id matter more than properties that were at the limit before the origin was added.
+      logger.warn(
+        { topic, messageId: message.messageId },
+        'dead letter stored without its user properties',
+      );
+      return prepareStoredMessage({ ...message, userProperties: [] }, topic, options);
+    }
+  }
+}
+
+function nameOf(name: DeliveryName): DeliveryName {
+  return { group: name.group, topic: name.topic, queueId: name.queueId };
+}

@@ -1,0 +1,454 @@
+import { randomBytes } from 'node:crypto';
+import { assert, MqError, type Clock, type Logger } from '@raftmq/base';
+import { type CommitLogReader, type QueueIndex } from '@raftmq/broker-store';
+import {
+  fifoQueueIndex,
+  prepareStoredMessage,
+  protocolLimits,
+  RECEIPT_SECRET_SIZE_BYTES,
+  UNKNOWN_HOST,
+  type PreparedMessage,
+  type ReceiptHandle,
+  type StoredHost,
+} from '@raftmq/protocol';
+import { type RoleStatus } from '@raftmq/raft';
+import { PollRegistry } from '../longpoll/poll-registry.js';
+import {
+  type AckTarget,
+  type DeliveredMessage,
+  type GroupConfig,
+  type Messaging,
+  type PublishMessage,
+  type ReceiveRequest,
+  type SendResult,
+  type TopicConfig,
+} from '../messaging.js';
+import { type DeliveryOutcome } from '../pop/delivery.js';
+import { type ChangeInvisibleResult } from '../state/apply-command.js';
+import { type LeasedOffset } from '../state/commands.js';
+import {
+  type BrokerStateMachine,
+  type StateListener,
+  type StateNews,
+} from '../state/state-machine.js';
+import { DeadLetters } from './dead-letters.js';
+import { NextOffsets } from './next-offsets.js';
+import { createMessagingProbe, type MessagingProbe } from './probe.js';
+import { RecordsProposer, SendProposal, type ProposedRecord, type Proposer } from './proposals.js';
+import { forgedReceipt, receiptError, Receipts } from './receipts.js';
+import { Receiver } from './receiver.js';
+import { Renewals } from './renewals.js';
+import { type MessagingSettings } from './settings.js';
+
+export interface MessagingServiceOptions {
+  readonly state: BrokerStateMachine;
+  readonly proposer: Proposer;
+  readonly queueIndex: QueueIndex;
+  readonly log: Pick<CommitLogReader, 'cachedRecord' | 'readRecord'>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly settings: MessagingSettings;
+  /** Name of the broker group; part of every receipt handle. */
+  readonly brokerGroup: string;
+  /** Address written into stored messages; unknown when left out. */
+  readonly storeHost?: StoredHost;
+  /** For the secret of receipt handles; the system's generator when left out. */
+  readonly randomBytes?: (sizeBytes: number) => Buffer;
+}
+
+const READABLE = 4;
+const WRITABLE = 2;
+/** Messages of one send call together, as stored: they become part of one entry. */
+const SEND_SIZE_BYTES_MAX = protocolLimits.sendBodiesSizeBytesMax + 16 * 1024 * 1024;
+
+/** {@link Messaging} on top of the state machine and whatever takes proposals. Knows nothing of the wire. */
+export class MessagingService implements Messaging, StateListener {
+  readonly probe: MessagingProbe = createMessagingProbe();
+  readonly #options: MessagingServiceOptions;
+  readonly #state: BrokerStateMachine;
+  readonly #offsets: NextOffsets;
+  readonly #proposer: RecordsProposer;
+  readonly #receipts: Receipts;
+  readonly #polls: PollRegistry;
+  readonly #receiver: Receiver;
+  readonly #deadLetters: DeadLetters;
+  readonly #renewals: Renewals;
+  readonly #storeHost: StoredHost;
+  /** Next queue of the round robin, by topic. */
+  readonly #rotation = new Map<string, number>();
+  #role: RoleStatus = { role: 'follower', term: 0, leaderId: null, writable: false };
+  #secretProposed: Promise<unknown> | null = null;
+  #stopped = false;
+  /** What to wake once the running calls of the driver are over: topic to groups, null = all of them. */
+  #wakes = new Map<string, Set<string> | null>();
+
+  /** Listens to the state machine from here on. */
+  constructor(options: MessagingServiceOptions) {
+    this.#options = options;
+    const { state, queueIndex, log, clock, logger, settings } = options;
+    const { tables } = state;
+    const { probe } = this;
+    this.#state = state;
+    this.#storeHost = options.storeHost ?? UNKNOWN_HOST;
+    this.#offsets = new NextOffsets(tables);
+    const proposer = new RecordsProposer(options.proposer, this.#offsets);
+    this.#proposer = proposer;
+    const receipts = new Receipts(tables, options.brokerGroup);
+    this.#receipts = receipts;
+    const polls = new PollRegistry(clock, settings);
+    this.#polls = polls;
+    const storeHost = this.#storeHost;
+    const deadLetters = new DeadLetters({ queueIndex, log, proposer, storeHost, logger, probe });
+    this.#deadLetters = deadLetters;
+    this.#receiver = new Receiver({
+      tables,
+      queueIndex,
+      log,
+      proposer,
+      deadLetters,
+      receipts,
+      polls,
+      clock,
+      logger,
+      settings,
+      probe,
+      lastStoreTimestampMs: () => state.lastStoreTimestampMs,
+      refusal: () => this.#refusal(),
+    });
+    const clientsMax = settings.renewClientsMax;
+    this.#renewals = new Renewals({ tables, proposer, clock, logger, probe, clientsMax });
+    state.setListener(this);
+  }
+
+  get role(): RoleStatus {
+    return this.#role;
+  }
+
+  get topicsVersion(): number {
+    return this.#state.topicsVersion;
+  }
+
+  /** Receive calls that wait: a gauge. */
+  get waitingPolls(): number {
+    return this.#polls.size;
+  }
+
+  topic(name: string): TopicConfig | null {
+    return this.#state.tables.topics.get(name)?.config ?? null;
+  }
+
+  *topics(): Iterable<TopicConfig> {
+    for (const topic of this.#state.tables.topics.values()) yield topic.config;
+  }
+
+  group(name: string): GroupConfig | null {
+    return this.#state.tables.groups.get(name)?.config ?? null;
+  }
+
+  *groups(): Iterable<GroupConfig> {
+    for (const group of this.#state.tables.groups.values()) yield group.config;
+  }
+
+  async send(topic: TopicConfig, messages: readonly PublishMessage[]): Promise<SendResult> {
+    this.#needLeader();
+    assert(messages.length > 0, 'a send call has messages');
+    const row = this.#state.tables.topics.get(topic.name);
+    if (row === undefined)
+      throw new MqError('TOPIC_NOT_FOUND', `topic ${topic.name} does not exist`);
+    if ((row.config.permission & WRITABLE) === 0) {
+      throw new MqError('FORBIDDEN', `topic ${topic.name} is not writable`);
+    }
+    const prepared = this.#prepare(topic.name, messages);
+    const queueId = this.#queueFor(row.config, messages);
+    const result = await new Promise<SendResult>((resolve, reject) => {
+      this.#options.proposer.propose(
+        new SendProposal(prepared, queueId, this.#offsets, resolve, reject),
+      );
+    }).catch((error: unknown) => {
+      this.probe.sendsFailed++;
+      throw error;
+    });
+    this.probe.messagesSent += messages.length;
+    return result;
+  }
+
+  async receive(request: ReceiveRequest): Promise<readonly DeliveredMessage[]> {
+    this.#needLeader();
+    const topic = this.topic(request.topic);
+    if (topic === null)
+      throw new MqError('TOPIC_NOT_FOUND', `topic ${request.topic} does not exist`);
+    if ((topic.permission & READABLE) === 0) {
+      throw new MqError('FORBIDDEN', `topic ${request.topic} is not readable`);
+    }
+    if (request.queueId !== null && request.queueId >= topic.queues) {
+      throw new MqError('FORBIDDEN', `topic ${request.topic} has no queue ${request.queueId}`);
+    }
+    assert(request.batchSize > 0, 'a receive call asks for messages');
+    this.#renewals.seen(request.clientId);
+    if (!this.#receipts.ready) await this.#ensureSecret();
+    if (this.group(request.group) === null) await this.#createGroup(request.group);
+    this.#needLeader();
+    return this.#receiver.receive(request);
+  }
+
+  async ack(
+    group: string,
+    topic: string,
+    targets: readonly AckTarget[],
+  ): Promise<readonly (MqError | null)[]> {
+    this.#needLeader();
+    const answers: (MqError | null)[] = new Array<MqError | null>(targets.length).fill(null);
+    const byQueue = new Map<number, { readonly at: number[]; readonly targets: LeasedOffset[] }>();
+    for (let i = 0; i < targets.length; i++) {
+      const receipt = this.#receipts.parse(targets[i]!.receiptHandle, group, topic);
+      if (receipt === null) {
+        answers[i] = forgedReceipt();
+        continue;
+      }
+      let queue = byQueue.get(receipt.queueId);
+      if (queue === undefined) byQueue.set(receipt.queueId, (queue = { at: [], targets: [] }));
+      queue.at.push(i);
+      queue.targets.push({ offset: receipt.queueOffset, leaseId: receipt.leaseId });
+    }
+    if (byQueue.size > 0) {
+      const records: ProposedRecord[] = [];
+      for (const [queueId, queue] of byQueue) {
+        records.push({ command: { kind: 'ack', group, topic, queueId, targets: queue.targets } });
+      }
+      const results = (await this.#proposer.propose(
+        records,
+      )) as readonly (readonly DeliveryOutcome[])[];
+      let record = 0;
+      for (const queue of byQueue.values()) {
+        const outcomes = results[record++]!;
+        for (let i = 0; i < queue.at.length; i++)
+          answers[queue.at[i]!] = receiptError(outcomes[i]!);
+      }
+    }
+    for (const answer of answers) {
+      if (answer === null) this.probe.messagesAcked++;
+      else this.probe.staleReceipts++;
+    }
+    return answers;
+  }
+
+  async changeInvisible(
+    group: string,
+    topic: string,
+    target: AckTarget,
+    invisibleMs: number,
+    suspend: boolean,
+  ): Promise<string> {
+    this.#needLeader();
+    const receipt = this.#parse(target, group, topic);
+    const { queueId, queueOffset, leaseId, attempt } = receipt;
+    const result = (await this.#proposer.command({
+      kind: 'change-invisible',
+      group,
+      topic,
+      queueId,
+      offsets: [queueOffset],
+      leaseId,
+      invisibleMs,
+      suspend,
+    })) as ChangeInvisibleResult;
+    const error = receiptError(result.outcome);
+    if (error !== null) {
+      this.probe.staleReceipts++;
+      throw error;
+    }
+    this.probe.invisibleChanges++;
+    return this.#receipts.handles
+      .lease(group, topic, queueId, result.leaseId)
+      .handle(queueOffset, attempt);
+  }
+
+  async forwardToDeadLetterQueue(group: string, topic: string, target: AckTarget): Promise<void> {
+    this.#needLeader();
+    const { tables } = this.#state;
+    if (!tables.groups.has(group)) {
+      throw new MqError('CONSUMER_GROUP_NOT_FOUND', `consumer group ${group} does not exist`);
+    }
+    const { queueId, queueOffset, leaseId } = this.#parse(target, group, topic);
+    const delivery = tables.delivery(group, topic, queueId);
+    const outcome = delivery?.state.check(queueOffset, leaseId) ?? 'stale';
+    // Moved before, or acknowledged: there is nothing left to do.
+    if (outcome === 'done' || outcome === 'ignored') return;
+    const error = outcome === 'open' ? null : receiptError(outcome);
+    if (error !== null) {
+      this.probe.staleReceipts++;
+      throw error;
+    }
+    await this.#deadLetters.move({ group, topic, queueId }, [queueOffset]);
+  }
+
+  clientGone(clientId: string, group: string | null): void {
+    if (this.#role.writable) this.#renewals.gone(clientId, group);
+  }
+
+  clientSeen(clientId: string): void {
+    this.#renewals.seen(clientId);
+  }
+
+  async putTopic(topic: TopicConfig): Promise<void> {
+    this.#needLeader();
+    await this.#proposer.command({ kind: 'put-topic', topic, ifMissing: false });
+  }
+
+  async deleteTopic(name: string): Promise<void> {
+    this.#needLeader();
+    if (this.topic(name) === null)
+      throw new MqError('TOPIC_NOT_FOUND', `topic ${name} does not exist`);
+    await this.#proposer.command({ kind: 'delete-topic', name });
+  }
+
+  async putGroup(group: GroupConfig): Promise<void> {
+    this.#needLeader();
+    await this.#proposer.command({ kind: 'put-group', group, ifMissing: false });
+  }
+
+  async deleteGroup(name: string): Promise<void> {
+    this.#needLeader();
+    if (this.group(name) === null) {
+      throw new MqError('CONSUMER_GROUP_NOT_FOUND', `consumer group ${name} does not exist`);
+    }
+    await this.#proposer.command({ kind: 'delete-group', name });
+    this.#receiver.forgetGroup(name);
+  }
+
+  /** Answers everyone who waits and ends all timers. What is proposed already is settled by the driver. */
+  stop(): void {
+    this.#stopped = true;
+    this.#renewals.stop();
+    this.#polls.failAll(
+      new MqError('HA_NOT_AVAILABLE', 'this replica is stopping; ask another one'),
+    );
+    this.#polls.stop();
+  }
+
+  /** From the state machine. */
+  roleChanged(status: RoleStatus): void {
+    const before = this.#role;
+    this.#role = status;
+    if (status.writable && !(before.writable && before.term === status.term)) {
+      this.#offsets.reset();
+      this.#receiver.reset();
+      this.#secretProposed = null;
+      this.#renewals.start();
+      queueMicrotask(() => this.#secretAtStart());
+    } else if (before.writable && !status.writable) {
+      this.#renewals.stop();
+      this.#polls.failAll(notLeading());
+      this.#receiver.reset();
+    }
+  }
+
+  /** From the state machine: remembers whom to wake, and does it when the driver is done with its own work. */
+  applied(news: StateNews): void {
+    for (const topic of news.topicsDeleted) {
+      this.#rotation.delete(topic);
+      this.#receiver.forgetTopic(topic);
+      this.#polls.failAll(new MqError('TOPIC_NOT_FOUND', `topic ${topic} was deleted`), topic);
+    }
+    if (!this.#role.writable || this.#polls.size === 0) return;
+    if (this.#wakes.size === 0) queueMicrotask(() => this.#wakeAll());
+    for (const topic of news.arrivals) this.#wakes.set(topic.config.name, null);
+    for (const { topic, group } of news.touched) {
+      const groups = this.#wakes.get(topic);
+      if (groups === undefined) this.#wakes.set(topic, new Set([group]));
+      else groups?.add(group);
+    }
+  }
+
+  #wakeAll(): void {
+    const wakes = this.#wakes;
+    this.#wakes = new Map();
+    if (!this.#role.writable || this.#stopped) return;
+    for (const [topic, groups] of wakes) {
+      if (groups === null) this.#polls.wake(topic, null);
+      else for (const group of groups) this.#polls.wake(topic, group);
+    }
+  }
+
+  #needLeader(): void {
+    const refusal = this.#refusal();
+    if (refusal !== null) throw refusal;
+  }
+
+  #refusal(): MqError | null {
+    return this.#role.writable && !this.#stopped ? null : notLeading();
+  }
+
+  #secretAtStart(): void {
+    if (this.#refusal() === null) this.#ensureSecret().catch(() => undefined);
+  }
+
+  #parse(target: AckTarget, group: string, topic: string): ReceiptHandle {
+    const receipt = this.#receipts.parse(target.receiptHandle, group, topic);
+    if (receipt !== null) return receipt;
+    this.probe.staleReceipts++;
+    throw forgedReceipt();
+  }
+
+  #prepare(topic: string, messages: readonly PublishMessage[]): readonly PreparedMessage[] {
+    const options = { storeHost: this.#storeHost };
+    const prepared: PreparedMessage[] = new Array<PreparedMessage>(messages.length);
+    let sizeBytes = 0;
+    for (let i = 0; i < messages.length; i++) {
+      prepared[i] = prepareStoredMessage(messages[i]!, topic, options);
+      sizeBytes += prepared[i]!.sizeBytes;
+    }
+    if (sizeBytes > SEND_SIZE_BYTES_MAX) {
+      throw new MqError(
+        'PAYLOAD_TOO_LARGE',
+        `the messages of one call take ${sizeBytes} bytes; the limit is ${SEND_SIZE_BYTES_MAX}: send them in several calls`,
+      );
+    }
+    this.probe.messageBytesSent += sizeBytes;
+    return prepared;
+  }
+
+  #queueFor(topic: TopicConfig, messages: readonly PublishMessage[]): number {
+    const { messageGroup } = messages[0]!;
+    for (const message of messages) {
+      if (message.messageGroup !== messageGroup) {
+        throw new MqError(
+          'BAD_REQUEST',
+          'messages of one call must have the same message group, or none',
+        );
+      }
+    }
+    if (messageGroup !== null) return fifoQueueIndex(messageGroup, topic.queues);
+    const turn = this.#rotation.get(topic.name) ?? 0;
+    this.#rotation.set(topic.name, turn + 1);
+    return turn % topic.queues;
+  }
+
+  async #createGroup(name: string): Promise<void> {
+    const { autoCreateGroup, groupMaxAttempts } = this.#options.settings;
+    if (!autoCreateGroup) {
+      throw new MqError(
+        'CONSUMER_GROUP_NOT_FOUND',
+        `consumer group ${name} does not exist, and groups are not created on first use here; create it with raftmq group create`,
+      );
+    }
+    const group = { name, fifo: false, maxAttempts: groupMaxAttempts };
+    await this.#proposer.command({ kind: 'put-group', group, ifMissing: true });
+  }
+
+  /** The first leader that finds no secret puts one into the log, in front of every delivery. */
+  #ensureSecret(): Promise<unknown> {
+    if (this.#receipts.ready) return Promise.resolve();
+    if (this.#secretProposed !== null) return this.#secretProposed;
+    const secret = (this.#options.randomBytes ?? randomBytes)(RECEIPT_SECRET_SIZE_BYTES);
+    const proposed = this.#proposer.command({ kind: 'set-cluster-secret', secret });
+    this.#secretProposed = proposed;
+    // The next receive tries again, and tells its caller what is wrong.
+    proposed.catch(() => (this.#secretProposed = null));
+    return proposed;
+  }
+}
+
+function notLeading(): MqError {
+  return new MqError('HA_NOT_AVAILABLE', 'this replica does not lead its group; ask the leader');
+}

@@ -1,0 +1,37 @@
+/** Counters of the messaging service; plain fields, copied when metrics are asked for. */
+export interface MessagingProbe {
+  messagesSent: number;
+  messageBytesSent: number;
+  sendsFailed: number;
+  messagesDelivered: number;
+  /** Among the delivered ones: attempt 2 and later. */
+  messagesRedelivered: number;
+  messagesAcked: number;
+  staleReceipts: number;
+  deadLetters: number;
+  invisibleChanges: number;
+  leasesRenewed: number;
+  leasesReleased: number;
+  /** Handed out, but the caller had gone: given back. */
+  deliveriesAborted: number;
+  /** Refused because too many polls wait, or too many messages are unacknowledged. */
+  receivesRefused: number;
+}
+
+export function createMessagingProbe(): MessagingProbe {
+  return {
+    messagesSent: 0,
+    messageBytesSent: 0,
+    sendsFailed: 0,
+    messagesDelivered: 0,
+    messagesRedelivered: 0,
+    messagesAcked: 0,
+    staleReceipts: 0,
+    deadLetters: 0,
+    invisibleChanges: 0,
+    leasesRenewed: 0,
+    leasesReleased: 0,
+    deliveriesAborted: 0,
+    receivesRefused: 0,
+  };
+}

@@ -1,0 +1,47 @@
+/** Leader-side memory of one (group, topic, queue): never replicated, forgotten with the leadership. */
+export interface QueueTurn {
+  readonly queueId: number;
+  /** A delivery of this queue is on its way: others wait for their turn. */
+  busy: boolean;
+  /** New messages below were looked at, and none fits the group's filter. */
+  scanFrom: number;
+  /** Deliveries so far. */
+  turns: number;
+}
+
+/** All queues of a topic as one group sees them. */
+export interface GroupTurns {
+  readonly queues: QueueTurn[];
+  /** The queue at which the next receive starts to look. */
+  rotation: number;
+}
+
+/** The turns of every group and topic. */
+export class QueueTurns {
+  readonly #groups = new Map<string, Map<string, GroupTurns>>();
+
+  /** @param queues number of queues of the topic; may have grown since the last call */
+  of(group: string, topic: string, queues: number): GroupTurns {
+    let topics = this.#groups.get(group);
+    if (topics === undefined) this.#groups.set(group, (topics = new Map<string, GroupTurns>()));
+    let turns = topics.get(topic);
+    if (turns === undefined) topics.set(topic, (turns = { queues: [], rotation: 0 }));
+    for (let queueId = turns.queues.length; queueId < queues; queueId++) {
+      turns.queues.push({ queueId, busy: false, scanFrom: 0, turns: 0 });
+    }
+    return turns;
+  }
+
+  /** A delivery that is still on its way keeps its own turn object, which nobody looks at any more. */
+  forgetTopic(topic: string): void {
+    for (const topics of this.#groups.values()) topics.delete(topic);
+  }
+
+  forgetGroup(group: string): void {
+    this.#groups.delete(group);
+  }
+
+  clear(): void {
+    this.#groups.clear();
+  }
+}

@@ -1,0 +1,373 @@
+import { isMqError, MqError, type Clock, type Logger } from '@raftmq/base';
+import { type CommitLogReader, type QueueIndex } from '@raftmq/broker-store';
+import { consumeLimits, storedTag } from '@raftmq/protocol';
+import { type PollRegistry } from '../longpoll/poll-registry.js';
+import { type DeliveredMessage, type ReceiveRequest } from '../messaging.js';
+import { type DeliveryGrant } from '../pop/delivery.js';
+import { type GroupRow, type Tables, type TopicRow } from '../state/tables.js';
+import { type DeadLetters } from './dead-letters.js';
+import { type MessagingProbe } from './probe.js';
+import { type ProposedRecord, type RecordsProposer } from './proposals.js';
+import { QueueTurns, type QueueTurn } from './queue-turns.js';
+import { ReceiveCall, type ReceiveServer } from './receive-call.js';
+import { type Receipts } from './receipts.js';
+import { hasWork, runsOf, select, type Candidate, type Selection } from './selection.js';
+import { type MessagingSettings } from './settings.js';
+
+export interface ReceiverOptions {
+  readonly tables: Tables;
+  readonly queueIndex: QueueIndex;
+  readonly log: Pick<CommitLogReader, 'cachedRecord' | 'readRecord'>;
+  readonly proposer: RecordsProposer;
+  readonly deadLetters: DeadLetters;
+  readonly receipts: Receipts;
+  readonly polls: PollRegistry;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly settings: MessagingSettings;
+  readonly probe: MessagingProbe;
+  /** Store timestamp of the last applied entry: leases are never looked at with an earlier time. */
+  readonly lastStoreTimestampMs: () => number;
+  /** null while this replica leads; else what calls are told. */
+  readonly refusal: () => MqError | null;
+}
+
+/** A queue whose turn a call has taken, and what it found there. */
+interface Turn {
+  readonly turn: QueueTurn;
+  readonly topic: TopicRow;
+  readonly group: GroupRow;
+  readonly selection: Selection;
+}
+
+/** A turn with its records read: what will be asked of the log. */
+interface LoadedTurn extends Turn {
+  readonly records: ReadonlyMap<number, Buffer>;
+  /** Offsets that were handed out before and must not be: gone, or refused by the exact filter. */
+  readonly dropped: readonly number[];
+}
+
+/**
+ * Serves receive calls. A call takes the turn of one or more queues, reads the messages it found, and proposes their
+ * lease; the answer goes out when the lease is committed. At most one delivery is on its way per (group, topic, queue);
+ * whoever finds a turn taken, or nothing at all, waits in the poll registry.
+ */
+export class Receiver implements ReceiveServer {
+  readonly #options: ReceiverOptions;
+  readonly #turns = new QueueTurns();
+
+  constructor(options: ReceiverOptions) {
+    this.#options = options;
+  }
+
+  /** Leadership began or ended: nothing that was remembered about queues holds any more. */
+  reset(): void {
+    this.#turns.clear();
+  }
+
+  forgetTopic(topic: string): void {
+    this.#turns.forgetTopic(topic);
+  }
+
+  forgetGroup(group: string): void {
+    this.#turns.forgetGroup(group);
+  }
+
+  /** Topic and group must exist. @throws MqError see `Messaging.receive` */
+  receive(request: ReceiveRequest): Promise<readonly DeliveredMessage[]> {
+    const { clock, polls } = this.#options;
+    if (request.signal.aborted) return Promise.resolve([]);
+    return new Promise((resolve, reject) => {
+      const deadlineMs = clock.monotonicMs() + request.pollingMs;
+      const gone = (call: ReceiveCall): void => polls.remove(call);
+      this.#serve(new ReceiveCall(request, deadlineMs, this, resolve, reject, gone));
+    });
+  }
+
+  attempt(call: ReceiveCall): number | null {
+    const { tables } = this.#options;
+    const topic = tables.topics.get(call.topic);
+    const group = tables.groups.get(call.group);
+    if (topic === undefined || group === undefined) {
+      call.fail(goneError(call, topic === undefined));
+      return null;
+    }
+    const found = this.#look(call, topic, group);
+    if (typeof found === 'number') return found;
+    for (const { turn } of found) turn.busy = true;
+    void this.#deliver(call, found);
+    return null;
+  }
+
+  /** Tries at once; lets the call wait when there is nothing. */
+  #serve(call: ReceiveCall): void {
+    if (call.settled) return;
+    const { clock, polls, probe, settings } = this.#options;
+    const refusal = this.#options.refusal();
+    if (refusal !== null) return call.fail(refusal);
+    const lookAgainAtMs = this.attempt(call);
+    if (lookAgainAtMs === null) return;
+    const nowMs = clock.monotonicMs();
+    let deadlineMs = call.deadlineMs;
+    if (call.sawBusy && call.request.pollingMs === 0) deadlineMs += settings.turnWaitMs;
+    if (call.sawLimit) {
+      probe.receivesRefused++;
+      return call.fail(limitError(call, settings.openMessagesMax));
+    }
+    if (deadlineMs <= nowMs) return call.answer([]);
+    try {
+      polls.park(call, deadlineMs, lookAgainAtMs);
+    } catch (error) {
+      probe.receivesRefused++;
+      call.fail(error);
+    }
+  }
+
+  /** Looks through the queues; gives the turns to take, or when to look again. */
+  #look(call: ReceiveCall, topic: TopicRow, group: GroupRow): readonly Turn[] | number {
+    const queues = topic.config.queues;
+    const view = this.#turns.of(call.group, call.topic, queues);
+    const first = call.queueId ?? view.rotation++ % queues;
+    const count = call.queueId === null ? queues : 1;
+    const found: Turn[] = [];
+    let messages = 0;
+    let sizeBytes = 0;
+    let lookAgainAtMs = Infinity;
+    let limitedQueues = 0;
+    call.sawBusy = false;
+    for (let i = 0; i < count && messages < call.request.batchSize; i++) {
+      const turn = view.queues[(first + i) % queues];
+      if (turn === undefined || turn.busy) {
+        call.sawBusy ||= turn !== undefined;
+        continue;
+      }
+      const selection = this.#select(call, topic, group, turn, messages, sizeBytes);
+      lookAgainAtMs = Math.min(lookAgainAtMs, selection.lookAgainAtMs);
+      if (selection.limited) limitedQueues++;
+      if (!hasWork(selection)) {
+        turn.scanFrom = Math.max(turn.scanFrom, selection.endOffset);
+        continue;
+      }
+      found.push({ turn, topic, group, selection });
+      messages += selection.retries.length + selection.fresh.length;
+      sizeBytes += selection.sizeBytes;
+    }
+    call.sawLimit = limitedQueues === count && found.length === 0;
+    return found.length > 0 ? found : lookAgainAtMs;
+  }
+
+  #select(
+    call: ReceiveCall,
+    topic: TopicRow,
+    group: GroupRow,
+    turn: QueueTurn,
+    messages: number,
+    sizeBytes: number,
+  ): Selection {
+    const { tables, queueIndex, clock, settings } = this.#options;
+    return select({
+      queueIndex,
+      topic: call.topic,
+      queueId: turn.queueId,
+      group: group.config,
+      delivery: tables.delivery(call.group, call.topic, turn.queueId)?.state ?? null,
+      scanFrom: turn.scanFrom,
+      filter: call.filter,
+      attemptId: call.request.attemptId,
+      countMax: call.request.batchSize - messages,
+      bytesMax: consumeLimits.receiveFrameSizeBytesMax - sizeBytes,
+      firstAlways: messages === 0,
+      openMax: settings.openMessagesMax,
+      nowMs: Math.max(clock.wallMs(), this.#options.lastStoreTimestampMs()),
+      preferFresh: turn.turns % 4 === 3,
+    });
+  }
+
+  async #deliver(call: ReceiveCall, turns: readonly Turn[]): Promise<void> {
+    let delivered = false;
+    try {
+      await this.#moveExhausted(call, turns);
+      const loaded: LoadedTurn[] = [];
+      for (const turn of turns) {
+        if (turn.selection.exhausted.length === 0) loaded.push(await this.#load(call, turn));
+      }
+      if (loaded.length > 0 && !call.settled) delivered = await this.#lease(call, loaded);
+    } catch (error) {
+      if (!isMqError(error))
+        this.#options.logger.error(
+          { error: String(error) },
+          'a delivery failed in an unexpected way',
+        );
+      call.fail(error);
+    }
+    for (const { turn } of turns) {
+      turn.busy = false;
+      turn.turns++;
+    }
+    if (!delivered) this.#serve(call);
+    this.#options.polls.wake(call.topic, call.group);
+  }
+
+  async #moveExhausted(call: ReceiveCall, turns: readonly Turn[]): Promise<void> {
+    for (const { turn, selection } of turns) {
+      if (selection.exhausted.length === 0) continue;
+      const from = { group: call.group, topic: call.topic, queueId: turn.queueId };
+      await this.#options.deadLetters.move(from, selection.exhausted);
+    }
+  }
+
+  /** Reads the records of a turn, those not in memory all at once. */
+  async #load(call: ReceiveCall, turn: Turn): Promise<LoadedTurn> {
+    const { log } = this.#options;
+    const { retries, fresh } = turn.selection;
+    const dropped = [...turn.selection.dropped];
+    const records = new Map<number, Buffer>();
+    const missing: Candidate[] = [];
+    const keep = (candidate: Candidate, record: Buffer | null): void => {
+      if (record !== null && matchesExactly(call, record)) records.set(candidate.offset, record);
+      else dropped.push(candidate.offset);
+    };
+    for (const candidates of [retries, fresh]) {
+      for (const candidate of candidates) {
+        const record = log.cachedRecord(candidate.position, candidate.sizeBytes);
+        if (record === null) missing.push(candidate);
+        else keep(candidate, record);
+      }
+    }
+    if (missing.length > 0) {
+      const read = await Promise.all(missing.map((c) => log.readRecord(c.position, c.sizeBytes)));
+      for (let i = 0; i < missing.length; i++) keep(missing[i]!, read[i]!);
+    }
+    return { ...turn, records, dropped };
+  }
+
+  /** @returns whether the call got messages, or had gone and gave them back */
+  async #lease(call: ReceiveCall, turns: readonly LoadedTurn[]): Promise<boolean> {
+    const grants = (await this.#options.proposer.propose(
+      turns.map((turn) => deliverRecord(call, turn)),
+    )) as readonly DeliveryGrant[];
+    const messages: DeliveredMessage[] = [];
+    for (let i = 0; i < turns.length; i++) this.#addMessages(messages, call, turns[i]!, grants[i]!);
+    if (messages.length === 0) return false;
+    if (call.settled) {
+      this.#giveBack(call, turns, grants);
+      return true;
+    }
+    this.#options.probe.messagesDelivered += messages.length;
+    call.answer(messages);
+    return true;
+  }
+
+  #addMessages(
+    messages: DeliveredMessage[],
+    call: ReceiveCall,
+    loaded: LoadedTurn,
+    grant: DeliveryGrant,
+  ): void {
+    if (grant.offsets.length === 0) return;
+    const { receipts, probe } = this.#options;
+    const lease = receipts.handles.lease(
+      call.group,
+      call.topic,
+      loaded.turn.queueId,
+      grant.leaseId,
+    );
+    const { invisibleMs } = call.request;
+    for (let i = 0; i < grant.offsets.length; i++) {
+      const offset = grant.offsets[i]!;
+      const deliveryAttempt = grant.attempts[i]!;
+      if (deliveryAttempt > 1) probe.messagesRedelivered++;
+      const receiptHandle = lease.handle(offset, deliveryAttempt);
+      messages.push({
+        record: loaded.records.get(offset)!,
+        receiptHandle,
+        deliveryAttempt,
+        invisibleMs,
+      });
+    }
+  }
+
+  /** The caller went away while its lease was being written: someone else gets the messages, without a lost attempt. */
+  #giveBack(
+    call: ReceiveCall,
+    turns: readonly LoadedTurn[],
+    grants: readonly DeliveryGrant[],
+  ): void {
+    const { proposer, probe, logger } = this.#options;
+    const records: ProposedRecord[] = [];
+    for (let i = 0; i < turns.length; i++) {
+      const { leaseId, offsets } = grants[i]!;
+      if (offsets.length === 0) continue;
+      const { queueId } = turns[i]!.turn;
+      const name = { group: call.group, topic: call.topic, queueId };
+      records.push({
+        command: {
+          kind: 'change-invisible',
+          ...name,
+          offsets,
+          leaseId,
+          invisibleMs: 0,
+          suspend: true,
+        },
+      });
+    }
+    probe.deliveriesAborted++;
+    proposer.propose(records).catch((error: unknown) => {
+      logger.debug(
+        { error: String(error) },
+        'messages could not be given back; they become visible in time',
+      );
+    });
+  }
+}
+
+function deliverRecord(call: ReceiveCall, loaded: LoadedTurn): ProposedRecord {
+  const { selection, records, dropped, turn, topic } = loaded;
+  const again = dropped.map((offset) => ({ offset, dropped: true }));
+  for (const { offset } of selection.retries) {
+    if (records.has(offset)) again.push({ offset, dropped: false });
+  }
+  const fresh = selection.fresh.filter(({ offset }) => records.has(offset));
+  // New offsets without a record lie below endOffset: they need no run.
+  const freshOffsets = new Set(selection.fresh.map(({ offset }) => offset));
+  const { clientId, autoRenew, invisibleMs, attemptId } = call.request;
+  return {
+    command: {
+      kind: 'deliver',
+      group: call.group,
+      topic: call.topic,
+      queueId: turn.queueId,
+      topicEpoch: topic.epoch,
+      runs: runsOf(
+        again.filter(({ offset }) => !freshOffsets.has(offset) || records.has(offset)),
+        fresh.map(({ offset }) => offset),
+      ),
+      endOffset: selection.endOffset,
+      clientId,
+      autoRenew,
+      invisibleMs,
+      attemptId,
+    },
+  };
+}
+
+function matchesExactly(call: ReceiveCall, record: Buffer): boolean {
+  const { tags } = call.filter;
+  if (tags === null) return true;
+  const tag = storedTag(record);
+  return tag !== null && tags.includes(tag);
+}
+
+function goneError(call: ReceiveCall, topic: boolean): MqError {
+  return topic
+    ? new MqError('TOPIC_NOT_FOUND', `topic ${call.topic} does not exist`)
+    : new MqError('CONSUMER_GROUP_NOT_FOUND', `consumer group ${call.group} does not exist`);
+}
+
+function limitError(call: ReceiveCall, openMax: number): MqError {
+  return new MqError(
+    'TOO_MANY_REQUESTS',
+    `group ${call.group} holds ${openMax} messages of a queue of topic ${call.topic} without an ack, which is the limit; ` +
+      'acknowledge some, or wait until they become due',
+  );
+}
