@@ -20,6 +20,74 @@ const COMMANDS: Readonly<Record<string, { readonly summary: string; readonly loa
     summary: 'run a whole cluster on this machine',
     load: async () => (await import('./commands/dev.js')).devCommand,
   },
+  quickstart: {
+    summary: 'send and receive 1000 messages, and say how it went',
+    load: async () => (await import('./commands/quickstart.js')).quickstartCommand,
+  },
+  'quickstart producer': {
+    summary: 'send messages to a topic',
+    load: async () => (await import('./commands/quickstart.js')).quickstartProducerCommand,
+  },
+  'quickstart consumer': {
+    summary: 'receive and acknowledge messages of a topic',
+    load: async () => (await import('./commands/quickstart.js')).quickstartConsumerCommand,
+  },
+  'topic create': {
+    summary: 'create a topic, or change one',
+    load: async () => (await import('./commands/topic-create.js')).topicCreateCommand,
+  },
+  'topic delete': {
+    summary: 'delete a topic and its messages',
+    load: async () => (await import('./commands/topic-delete.js')).topicDeleteCommand,
+  },
+  'topic list': {
+    summary: 'list the topics',
+    load: async () => (await import('./commands/topic-list.js')).topicListCommand,
+  },
+  'topic describe': {
+    summary: 'show the queues of a topic and their offsets',
+    load: async () => (await import('./commands/topic-describe.js')).topicDescribeCommand,
+  },
+  'group create': {
+    summary: 'create a consumer group, or change one',
+    load: async () => (await import('./commands/group-create.js')).groupCreateCommand,
+  },
+  'group delete': {
+    summary: 'delete a consumer group and its progress',
+    load: async () => (await import('./commands/group-delete.js')).groupDeleteCommand,
+  },
+  'group list': {
+    summary: 'list the consumer groups',
+    load: async () => (await import('./commands/group-list.js')).groupListCommand,
+  },
+  'group describe': {
+    summary: 'show the progress and the lag of a consumer group',
+    load: async () => (await import('./commands/group-describe.js')).groupDescribeCommand,
+  },
+  'cluster list': {
+    summary: 'list broker groups, replicas and leaders',
+    load: async () => (await import('./commands/cluster-list.js')).clusterListCommand,
+  },
+  'raft status': {
+    summary: 'show term, leader and log position of every replica',
+    load: async () => (await import('./commands/raft-status.js')).raftStatusCommand,
+  },
+  'raft transfer': {
+    summary: 'hand the leadership of a group to another replica',
+    load: async () => (await import('./commands/raft-transfer.js')).raftTransferCommand,
+  },
+  'bench produce': {
+    summary: 'send load, with latency percentiles',
+    load: async () => (await import('./commands/bench-produce.js')).benchProduceCommand,
+  },
+  'bench consume': {
+    summary: 'receive and acknowledge as fast as possible',
+    load: async () => (await import('./commands/bench-consume.js')).benchConsumeCommand,
+  },
+  'bench pipe': {
+    summary: 'send and receive, with latency from send to receive',
+    load: async () => (await import('./commands/bench-pipe.js')).benchPipeCommand,
+  },
 };
 
 /** Commands that the launcher answers before this package is loaded. */

@@ -1,0 +1,384 @@
+import { MqError } from '@raftmq/base';
+import { parseTopicType, statusCode } from '@raftmq/protocol';
+import { type RpcService } from '@raftmq/rpc';
+import { ChannelPool } from '../channel-pool.js';
+import { addressesOf, parseEndpoints } from '../endpoints.js';
+import { CallHeaders } from '../headers.js';
+import { createClientId } from '../ids.js';
+import {
+  type ClientOptions,
+  compileClientOptions,
+  type CompiledClientOptions,
+} from '../options.js';
+import { callFailure, isTransportFailure, statusToError } from '../status-error.js';
+import {
+  type ConsumerGroupInfo,
+  type ConsumerGroupStatus,
+  type GroupInfo,
+  type RaftGroupStatus,
+  type RaftReplicaStatus,
+  type TopicInfo,
+  type TopicStatus,
+} from './model.js';
+import {
+  type WireAdminResult,
+  type WireCluster,
+  type WireListGroups,
+  type WireListTopics,
+  type WireRaftStatus,
+} from './wire.js';
+
+/** Give NameServers, brokers, or both; NameServers are asked first. */
+export interface AdminClientOptions extends Omit<ClientOptions, 'endpoints'> {
+  /** NameServers, `host:port;host:port`. */
+  readonly namesrv?: string;
+  /** Brokers; every group of the cluster has to be among them. */
+  readonly endpoints?: string;
+}
+
+const ADMIN = 'raftmq.admin.v1.Admin';
+const NAME_SERVER = 'raftmq.namesrv.v1.NameServer';
+/** Changes wait for a leader; that may take an election. */
+const CHANGE_TIMEOUT_MS = 10_000;
+
+/**
+ * Administration of a whole cluster: what is said once here is done at every broker group. Close it at the end.
+ */
+export class AdminClient {
+  readonly #options: CompiledClientOptions;
+  readonly #namesrv: readonly string[];
+  readonly #brokers: readonly string[];
+  readonly #pool: ChannelPool;
+  readonly #headers: CallHeaders;
+
+  /** @throws MqError CONFIG_INVALID when neither NameServers nor endpoints are given, or one cannot be read */
+  constructor(options: AdminClientOptions) {
+    const addresses = (text: string | undefined): readonly string[] =>
+      text === undefined || text === '' ? [] : addressesOf(parseEndpoints(text));
+    this.#namesrv = addresses(options.namesrv);
+    this.#brokers = addresses(options.endpoints);
+    if (this.#namesrv.length + this.#brokers.length === 0) {
+      throw new MqError('CONFIG_INVALID', 'give the address of a NameServer or of a broker');
+    }
+    this.#options = compileClientOptions({ ...options, endpoints: options.endpoints ?? '' });
+    this.#pool = new ChannelPool(this.#options);
+    this.#headers = new CallHeaders(this.#options, createClientId());
+  }
+
+  close(): void {
+    this.#pool.close();
+  }
+
+  /**
+   * All broker groups, ordered by name.
+   * @throws MqError HA_NOT_AVAILABLE when nobody answers, PRECONDITION_FAILED when no group is known
+   */
+  async groups(): Promise<readonly GroupInfo[]> {
+    const groups =
+      this.#namesrv.length > 0 ? await this.#groupsOfNameServer() : await this.#groupsOfBrokers();
+    if (groups.length === 0) {
+      throw new MqError('PRECONDITION_FAILED', 'no broker is registered at the NameServer');
+    }
+    return [...groups].sort((a, b) => (a.group < b.group ? -1 : 1));
+  }
+
+  /**
+   * Creates a topic at every broker group, or at one, or changes it.
+   * @param createOnly fail when it exists with other settings
+   */
+  async putTopic(topic: TopicInfo, createOnly: boolean, brokerGroup?: string): Promise<void> {
+    await this.#change('PutTopic', { topic, createOnly }, brokerGroup);
+  }
+
+  /** Deletes a topic and its messages everywhere. @throws MqError TOPIC_NOT_FOUND when no group has it */
+  async deleteTopic(name: string): Promise<void> {
+    await this.#change('DeleteTopic', { name }, undefined, 'TOPIC_NOT_FOUND');
+  }
+
+  /** All topics, one entry per topic and broker group. @param name one topic; '' = all */
+  async topics(name = ''): Promise<readonly TopicStatus[]> {
+    const perGroup = await this.#askAll<WireListTopics>('ListTopics', { name }, 'TOPIC_NOT_FOUND');
+    return perGroup.flatMap(({ group, answer }) =>
+      answer.topics.map((entry) => ({
+        brokerGroup: group,
+        topic: { ...entry.topic, type: parseTopicType(entry.topic.type) ?? 'NORMAL' },
+        queues: [...entry.queues].sort((a, b) => a.queueId - b.queueId),
+      })),
+    );
+  }
+
+  /** Creates a consumer group at every broker group, or changes it. */
+  async putGroup(group: ConsumerGroupInfo, createOnly: boolean): Promise<void> {
+    await this.#change('PutGroup', { group, createOnly });
+  }
+
+  /** Deletes a consumer group and its progress. @throws MqError CONSUMER_GROUP_NOT_FOUND when nobody has it */
+  async deleteGroup(name: string): Promise<void> {
+    await this.#change('DeleteGroup', { name }, undefined, 'CONSUMER_GROUP_NOT_FOUND');
+  }
+
+  /** All consumer groups, one entry per group and broker group. @param name one group; '' = all */
+  async consumerGroups(name = ''): Promise<readonly ConsumerGroupStatus[]> {
+    const perGroup = await this.#askAll<WireListGroups>(
+      'ListGroups',
+      { name },
+      'CONSUMER_GROUP_NOT_FOUND',
+    );
+    return perGroup.flatMap(({ group, answer }) =>
+      answer.groups.map((entry) => ({
+        brokerGroup: group,
+        group: entry.group,
+        progress: [...entry.progress].sort(
+          (a, b) => a.topic.localeCompare(b.topic) || a.queueId - b.queueId,
+        ),
+      })),
+    );
+  }
+
+  /** Raft's view of every replica that is known or configured; replicas that do not answer are `up: false`. */
+  async raftStatus(): Promise<readonly RaftGroupStatus[]> {
+    return Promise.all((await this.groups()).map((group) => this.#raftStatusOf(group)));
+  }
+
+  /**
+   * Hands the leadership of a broker group over.
+   * @param target node id, or -1 for the most advanced follower
+   */
+  async transferLeadership(brokerGroup: string, target: number): Promise<void> {
+    await this.#change('TransferLeadership', { target }, brokerGroup);
+  }
+
+  async #raftStatusOf(group: GroupInfo): Promise<RaftGroupStatus> {
+    const addresses = new Map(
+      group.replicas.map((replica) => [replica.nodeId, replica.grpcAddress]),
+    );
+    const answers = new Map<number, WireRaftStatus>();
+    const ask = async (id: number, address: string): Promise<void> => {
+      try {
+        const answer = await this.#unaryAt<WireRaftStatus>(address, ADMIN, 'GetRaftStatus', {});
+        if (answer.nodeId === id) answers.set(id, answer);
+      } catch (error) {
+        if (!isTransportFailure(error)) throw callFailure(error);
+      }
+    };
+    await Promise.all([...addresses].map(([id, address]) => ask(id, address)));
+    // A replica that is down left the NameServer's list; its peers know it by their configuration.
+    const configured = [...answers.values()].flatMap((answer) => answer.replicas);
+    const missing = new Map(
+      configured
+        .filter(({ nodeId, grpcAddress }) => !addresses.has(nodeId) && grpcAddress !== '')
+        .map(({ nodeId, grpcAddress }) => [nodeId, grpcAddress]),
+    );
+    await Promise.all([...missing].map(([id, address]) => ask(id, address)));
+    const ids = new Set([
+      ...addresses.keys(),
+      ...missing.keys(),
+      ...[...answers.values()].flatMap((answer) => answer.voters),
+    ]);
+    return summarize(
+      group,
+      [...ids].sort((a, b) => a - b),
+      answers,
+    );
+  }
+
+  async #groupsOfNameServer(): Promise<readonly GroupInfo[]> {
+    const answer = await this.#unary<WireCluster>(this.#namesrv, NAME_SERVER, 'GetCluster', {});
+    return answer.groups;
+  }
+
+  /** Asks every broker which group it belongs to. */
+  async #groupsOfBrokers(): Promise<readonly GroupInfo[]> {
+    const found = new Map<string, GroupInfo>();
+    let failure: unknown = null;
+    await Promise.all(
+      this.#brokers.map(async (address) => {
+        try {
+          const answer = await this.#unaryAt<WireRaftStatus>(address, ADMIN, 'GetRaftStatus', {});
+          const before = found.get(answer.group);
+          if (before === undefined || answer.term > before.term) {
+            found.set(answer.group, groupOf(answer, address));
+          }
+        } catch (error) {
+          failure = error;
+        }
+      }),
+    );
+    if (found.size === 0 && failure !== null) throw callFailure(failure);
+    return [...found.values()];
+  }
+
+  /** Does something at all broker groups; `absent` at some of them is no failure, at all of them it is. */
+  async #change(
+    method: string,
+    request: object,
+    brokerGroup?: string,
+    absent?: MqError['code'],
+  ): Promise<void> {
+    const groups = await this.#selected(brokerGroup);
+    const outcomes = await Promise.all(
+      groups.map(async (group) => {
+        try {
+          checkResult(
+            await this.#unary<WireAdminResult>(
+              leaderFirst(group),
+              ADMIN,
+              method,
+              request,
+              CHANGE_TIMEOUT_MS,
+            ),
+          );
+          return null;
+        } catch (error) {
+          return callFailure(error);
+        }
+      }),
+    );
+    const failures = outcomes.filter((outcome) => outcome !== null);
+    const grave = failures.find((failure) => failure.code !== absent);
+    if (grave !== undefined) throw grave;
+    if (failures.length > 0 && failures.length === outcomes.length) throw failures[0]!;
+  }
+
+  async #askAll<T extends { readonly result: WireAdminResult | null }>(
+    method: string,
+    request: object,
+    absent: MqError['code'],
+  ): Promise<readonly { readonly group: string; readonly answer: T }[]> {
+    const groups = await this.groups();
+    const answers = await Promise.all(
+      groups.map(async (group) => {
+        const answer = await this.#unary<T>(leaderFirst(group), ADMIN, method, request);
+        const failure = resultError(answer.result);
+        if (failure !== null && failure.code !== absent) throw failure;
+        return { group: group.group, answer, failure };
+      }),
+    );
+    return answers.filter((answer) => answer.failure === null);
+  }
+
+  async #selected(brokerGroup: string | undefined): Promise<readonly GroupInfo[]> {
+    const groups = await this.groups();
+    if (brokerGroup === undefined || brokerGroup === '') return groups;
+    const found = groups.filter((group) => group.group === brokerGroup);
+    if (found.length > 0) return found;
+    throw new MqError(
+      'BAD_REQUEST',
+      `there is no broker group "${brokerGroup}"; known are ${groups.map((group) => group.group).join(', ')}`,
+    );
+  }
+
+  /** Tries the addresses in order until one answers. */
+  async #unary<T extends object>(
+    addresses: readonly string[],
+    service: string,
+    method: string,
+    request: object,
+    timeoutMs?: number,
+  ): Promise<T> {
+    let failure: unknown = new MqError('HA_NOT_AVAILABLE', 'the broker group has no address');
+    for (const address of this.#pool.preferred(addresses)) {
+      try {
+        return await this.#unaryAt<T>(address, service, method, request, timeoutMs);
+      } catch (error) {
+        failure = error;
+        if (!isTransportFailure(error)) break;
+        this.#pool.isolate(address);
+      }
+    }
+    throw callFailure(failure);
+  }
+
+  #unaryAt<T extends object>(
+    address: string,
+    service: string,
+    method: string,
+    request: object,
+    timeoutMs = this.#options.requestTimeoutMs,
+  ): Promise<T> {
+    const nowMs = Date.now();
+    const stub: RpcService = this.#pool.channel(address).service(service);
+    return stub.unary<T>(method, request, {
+      deadlineMs: nowMs + timeoutMs,
+      headers: this.#headers.at(nowMs),
+    });
+  }
+}
+
+function groupOf(status: WireRaftStatus, askedAddress: string): GroupInfo {
+  const replicas = status.replicas.map(({ nodeId, grpcAddress }) => ({
+    nodeId,
+    grpcAddress,
+    remotingAddress: '',
+    metricsAddress: '',
+  }));
+  const own = {
+    nodeId: status.nodeId,
+    grpcAddress: askedAddress,
+    remotingAddress: '',
+    metricsAddress: '',
+  };
+  return {
+    cluster: status.cluster,
+    group: status.group,
+    term: status.term,
+    leaderId: status.leaderId,
+    replicas: replicas.length === 0 ? [own] : replicas,
+  };
+}
+
+function leaderFirst(group: GroupInfo): readonly string[] {
+  const { leaderId, replicas } = group;
+  return [...replicas]
+    .sort((a, b) => Number(b.nodeId === leaderId) - Number(a.nodeId === leaderId))
+    .map((replica) => replica.grpcAddress)
+    .filter((address) => address !== '');
+}
+
+/** The newest term wins: a replica that was cut off may still believe in an older leader. */
+function summarize(
+  group: GroupInfo,
+  ids: readonly number[],
+  answers: ReadonlyMap<number, WireRaftStatus>,
+): RaftGroupStatus {
+  let term = -1;
+  let leaderId = -1;
+  for (const answer of answers.values()) {
+    if (answer.term < term || (answer.term === term && answer.leaderId < 0)) continue;
+    term = answer.term;
+    leaderId = answer.leaderId;
+  }
+  if (answers.size === 0) ({ term, leaderId } = group);
+  return {
+    group: group.group,
+    term,
+    leader: leaderId,
+    replicas: ids.map((id) => replicaStatus(id, answers.get(id))),
+  };
+}
+
+function replicaStatus(id: number, answer: WireRaftStatus | undefined): RaftReplicaStatus {
+  if (answer === undefined) {
+    return {
+      id,
+      role: 'unknown',
+      up: false,
+      lastIndex: -1,
+      commitIndex: -1,
+      appliedIndex: -1,
+      digest: '',
+    };
+  }
+  const { role, lastIndex, commitIndex, appliedIndex, digest } = answer;
+  return { id, role, up: true, lastIndex, commitIndex, appliedIndex, digest };
+}
+
+function checkResult(result: WireAdminResult | null): void {
+  const failure = resultError(result);
+  if (failure !== null) throw failure;
+}
+
+function resultError(result: WireAdminResult | null): MqError | null {
+  if (result === null || result.code === statusCode.OK) return null;
+  return statusToError(result);
+}

@@ -1,0 +1,84 @@
+import { type TopicType } from '@raftmq/protocol';
+
+/** One replica of a broker group. */
+export interface ReplicaInfo {
+  readonly nodeId: number;
+  /** `host:port`; '' when unknown. */
+  readonly grpcAddress: string;
+  readonly remotingAddress: string;
+  readonly metricsAddress: string;
+}
+
+/** A broker group as the NameServer, or a replica, describes it. */
+export interface GroupInfo {
+  readonly cluster: string;
+  readonly group: string;
+  readonly term: number;
+  /** -1 while no leader is known. */
+  readonly leaderId: number;
+  readonly replicas: readonly ReplicaInfo[];
+}
+
+export interface TopicInfo {
+  readonly name: string;
+  readonly type: TopicType;
+  /** Queues on each broker group. */
+  readonly queues: number;
+  /** Bits: 4 readable, 2 writable. */
+  readonly permission: number;
+}
+
+/** A topic as one broker group has it. */
+export interface TopicStatus {
+  readonly brokerGroup: string;
+  readonly topic: TopicInfo;
+  readonly queues: readonly {
+    readonly queueId: number;
+    readonly minOffset: number;
+    /** The offset that the next message gets. */
+    readonly maxOffset: number;
+  }[];
+}
+
+export interface ConsumerGroupInfo {
+  readonly name: string;
+  readonly fifo: boolean;
+  /** Deliveries before a message goes to the dead-letter queue, the first one counted. */
+  readonly maxAttempts: number;
+}
+
+/** A consumer group as one broker group has it. */
+export interface ConsumerGroupStatus {
+  readonly brokerGroup: string;
+  readonly group: ConsumerGroupInfo;
+  readonly progress: readonly {
+    readonly topic: string;
+    readonly queueId: number;
+    /** Everything below is acknowledged. */
+    readonly committedOffset: number;
+    readonly maxOffset: number;
+    /** Handed out and not yet acknowledged. */
+    readonly inFlight: number;
+  }[];
+}
+
+/** What one replica says about its part in Raft; all numbers -1 when it did not answer. */
+export interface RaftReplicaStatus {
+  readonly id: number;
+  /** `follower`, `pre-candidate`, `candidate`, `leader`, or `unknown` when it did not answer. */
+  readonly role: string;
+  readonly up: boolean;
+  readonly lastIndex: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  /** Of the state as of `appliedIndex`; equal index means equal digest. */
+  readonly digest: string;
+}
+
+export interface RaftGroupStatus {
+  readonly group: string;
+  readonly term: number;
+  /** -1 = none known. */
+  readonly leader: number;
+  readonly replicas: readonly RaftReplicaStatus[];
+}

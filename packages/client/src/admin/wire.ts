@@ -1,0 +1,68 @@
+import { type GroupInfo } from './model.js';
+
+/* The messages of raftmq.admin.v1 and raftmq.namesrv.v1 that this package reads, as the generic codec shows them. */
+
+export interface WireAdminResult {
+  readonly code: number;
+  readonly message: string;
+}
+
+export interface WireTopic {
+  readonly name: string;
+  readonly type: string;
+  readonly queues: number;
+  readonly permission: number;
+}
+
+export interface WireListTopics {
+  readonly result: WireAdminResult | null;
+  readonly topics: readonly {
+    readonly topic: WireTopic;
+    readonly queues: readonly {
+      readonly queueId: number;
+      readonly minOffset: number;
+      readonly maxOffset: number;
+    }[];
+  }[];
+}
+
+export interface WireListGroups {
+  readonly result: WireAdminResult | null;
+  readonly groups: readonly {
+    readonly group: {
+      readonly name: string;
+      readonly fifo: boolean;
+      readonly maxAttempts: number;
+    };
+    readonly progress: readonly {
+      readonly topic: string;
+      readonly queueId: number;
+      readonly committedOffset: number;
+      readonly maxOffset: number;
+      readonly inFlight: number;
+    }[];
+  }[];
+}
+
+export interface WireRaftStatus {
+  readonly cluster: string;
+  readonly group: string;
+  readonly nodeId: number;
+  readonly role: string;
+  readonly term: number;
+  readonly leaderId: number;
+  readonly lastIndex: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  readonly digest: string;
+  readonly voters: readonly number[];
+  readonly replicas: readonly {
+    readonly nodeId: number;
+    readonly grpcAddress: string;
+    readonly raftAddress: string;
+  }[];
+}
+
+export interface WireCluster {
+  readonly groups: readonly GroupInfo[];
+}
