@@ -110,6 +110,14 @@ describe('candidate', () => {
     expect(core.role).toBe('candidate');
   });
 
+  test('late refusals of the pre-vote are no refusals of the vote', () => {
+    answer(4, { granted: false });
+    answer(5, { granted: false });
+    answer(4, { pre: false });
+    answer(5, { pre: false });
+    expect(core.role).toBe('leader');
+  });
+
   test('leads with a majority, and starts its term with a no-op', () => {
     answer(4, { pre: false });
     answer(4, { pre: false });

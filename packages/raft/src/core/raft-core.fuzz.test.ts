@@ -50,7 +50,7 @@ function actOnce(
   }
   if (draw < 0.975) {
     coverage.crashes++;
-    return cluster.crash(id);
+    return cluster.crash(id, random.chance(0.3));
   }
   if (draw < 0.985) return cluster.cut(id, randomNode(cluster, random));
   if (draw < 0.992) return cluster.heal();

@@ -56,8 +56,15 @@ describe('construction', () => {
   });
 
   test('refuses a state that cannot be', () => {
-    expect(() => newCore([1, 2], 1)).toThrow('term on disk is not behind the log');
     expect(() => newCore([1, 2], 2, 3)).toThrow('still in the log');
+  });
+
+  test('takes the term from the log when a power cut kept only that, without a vote', () => {
+    const options = { id: 1, voters: [1, 2, 3], config: raftCoreConfig(), random: createPrng(1) };
+    const log = new MemoryLog(entriesOfTerms([1, 3]));
+    const core = new RaftCore({ ...options, log, hardState: { term: 2, votedFor: 3 } });
+    expect([core.term, core.votedFor]).toEqual([3, null]);
+    expect(core.step({ kind: 'tick' }, 0, 0).hardState).toBeNull();
   });
 
   test('what the log has forgotten is committed', () => {

@@ -13,7 +13,7 @@ export interface RaftCoreOptions {
   readonly config: RaftCoreConfig;
   /** The log as recovered from disk; all of it is taken to be durable. Read again in each step. */
   readonly log: LogSource;
-  /** As loaded from disk; `{ term: 0, votedFor: null }` on a fresh replica. */
+  /** As loaded from disk; `{ term: 0, votedFor: null }` on a fresh replica. May be behind the log's last term. */
   readonly hardState: HardState;
   readonly random: Prng;
   /** What the state machine has applied already is committed; 0 when nothing. */
@@ -69,12 +69,14 @@ export class Replica {
     this.config = options.config;
     this.log = new LogView(options.log);
     this.#random = options.random;
-    this.term = options.hardState.term;
-    this.votedFor = options.hardState.votedFor;
+    // Appends and the term of their step are written side by side. When only the appends survived a power cut, that
+    // term had a leader, and no vote of this replica in it has left: it may take the term from its log.
+    const behindLog = options.hardState.term < this.log.lastTerm;
+    this.term = behindLog ? this.log.lastTerm : options.hardState.term;
+    this.votedFor = behindLog ? null : options.hardState.votedFor;
     this.durableIndex = this.log.lastIndex;
     this.commitIndex = Math.max(options.appliedIndex ?? 0, this.log.firstIndex - 1);
     assert(this.commitIndex <= this.log.lastIndex, 'what was applied is still in the log');
-    assert(this.log.lastTerm <= this.term, 'the term on disk is not behind the log');
     this.effects = {
       hardState: null,
       appends: [],

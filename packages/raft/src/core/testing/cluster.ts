@@ -107,9 +107,13 @@ export class Cluster {
     });
   }
 
-  /** Kills a node: work that is not synced, and messages from it that are under way, are gone. */
-  crash(id: NodeId): void {
+  /**
+   * Kills a node: work that is not synced, and messages from it that are under way, are gone.
+   * @param keepsAppends the entries of unfinished work reached the disk all the same, but its terms and votes did not
+   */
+  crash(id: NodeId, keepsAppends = false): void {
     const node = this.node(id);
+    if (keepsAppends) for (const { appends } of node.work) node.disk.log.append(appends);
     node.core = null;
     node.work = [];
     this.dropMessages((message) => message.from === id || message.to === id);
