@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { loadConfig } from '@raftmq/base';
-import { readCommandLine } from './command-line.js';
+import { loadConfig, readCommandLine } from '@raftmq/base';
+import { brokerSettings } from './settings.js';
 import {
   advertisedHost,
   checkNodeSettings,
@@ -71,41 +71,24 @@ describe('cross-field checks', () => {
   });
 });
 
-describe('command line', () => {
+describe('the whole table', () => {
   const read = (...argv: string[]) =>
-    readCommandLine('raftmq broker', nodeSettings, argv, { NAMESRV_ADDR: 'n:1;m:2' });
+    readCommandLine('raftmq broker', brokerSettings, argv, { NAMESRV_ADDR: 'n:1;m:2' });
 
-  it('reads kebab-case flags, bare booleans and known environment variables', () => {
-    const result = read('--grpc-port', '0', '--auto-create-topic', '--group=g', '--peers', '');
+  it('takes flags for settings of the broker and of its parts', () => {
+    const result = read('--grpc-port', '0', '--auto-create-topic', '--flush-disk-type=ASYNC_FLUSH');
     expect(result.kind === 'run' && result.settings).toMatchObject({
       grpcPort: 0,
       autoCreateTopic: true,
-      group: 'g',
-      peers: [],
+      flushDiskType: 'ASYNC_FLUSH',
       namesrvAddr: ['n:1', 'm:2'],
     });
   });
 
-  it('names the nearest setting for an unknown one, and the missing value', () => {
-    expect(() => read('--grcp-port', '1')).toThrow('did you mean "--grpc-port"');
-    expect(() => read('--group')).toThrow('needs a value');
-    expect(() => read('stray')).toThrow('cannot read the argument "stray"');
-  });
-
-  it('prints every setting for --help and the effective ones for --print-config', () => {
+  it('has a help text for every setting', () => {
     const help = read('--help');
-    for (const name of [
-      '--grpc-port',
-      'RAFTMQ_GRPC_PORT',
-      'NAMESRV_ADDR',
-      '--disk-refuse-percent',
-    ]) {
+    for (const name of ['--grpc-port', 'RAFTMQ_SEGMENT_SIZE_BYTES', 'NAMESRV_ADDR']) {
       expect(help.kind === 'print' && help.text).toContain(name);
     }
-    const printed = read('--grpc-port', '7', '--print-config');
-    expect(printed.kind === 'print' && JSON.parse(printed.text)).toMatchObject({
-      grpcPort: 7,
-      cluster: 'DefaultCluster',
-    });
   });
 });

@@ -94,11 +94,6 @@ export const nodeSettings = {
     scope: 'cluster',
     doc: 'Queues of a topic that is created on demand.',
   }),
-  autoCreateGroup: flag({
-    default: true,
-    scope: 'cluster',
-    doc: 'Create a consumer group at its first receive.',
-  }),
   diskWarnPercent: count({
     default: 75,
     min: 1,

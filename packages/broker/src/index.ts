@@ -1,1 +1,2 @@
-export {};
+export { Broker, type BrokerOptions } from './broker.js';
+export { brokerSettings, type BrokerSettings } from './settings.js';

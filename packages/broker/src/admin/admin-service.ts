@@ -1,5 +1,6 @@
 import { isMqError, MqError } from '@raftmq/base';
 import {
+  brokerDefaults,
   checkGroupName,
   checkTopicName,
   parseTopicType,
@@ -10,7 +11,7 @@ import {
 import { loadService, RpcError, type ProtoMethod, type RawMethod } from '@raftmq/rpc';
 import { edgeCall, type EdgeCall } from '../handlers/edge-call.js';
 import { READABLE, WRITABLE } from '../handlers/route-entries.js';
-import { DEFAULT_MAX_ATTEMPTS, reportUnexpected, type EdgeServices } from '../handlers/services.js';
+import { reportUnexpected, type EdgeServices } from '../handlers/services.js';
 import { type GroupConfig, type TopicConfig } from '../messaging.js';
 import { countCall } from '../ops/edge-probe.js';
 import { type AdminSource } from './admin-source.js';
@@ -59,7 +60,7 @@ export function adminMethods(services: EdgeServices, source: AdminSource): reado
       'PutGroup',
       asResult,
       async ({ group, createOnly }) => {
-        const config = checkGroup(group);
+        const config = checkGroup(group, services.settings.groupMaxAttempts);
         checkGroupChange(messaging.group(config.name), config, createOnly);
         await messaging.putGroup(config);
       },
@@ -178,7 +179,7 @@ function checkTopic(topic: WireTopic | null): TopicConfig {
       `the topic type "${topic.type}" is not known; use NORMAL, FIFO, DELAY, TRANSACTION, MIXED, LITE or PRIORITY`,
     );
   }
-  const queues = topic.queues === 0 ? 8 : topic.queues;
+  const queues = topic.queues === 0 ? brokerDefaults.queuesPerTopic : topic.queues;
   if (queues < 1 || queues > QUEUES_MAX)
     throw new MqError('BAD_REQUEST', `a topic has 1 to ${QUEUES_MAX} queues, not ${queues}`);
   const permission = topic.permission === 0 ? READABLE | WRITABLE : topic.permission;
@@ -211,10 +212,10 @@ function checkTopicChange(old: TopicConfig | null, config: TopicConfig, createOn
   }
 }
 
-function checkGroup(group: WireGroup | null): GroupConfig {
+function checkGroup(group: WireGroup | null, defaultMaxAttempts: number): GroupConfig {
   if (group === null) throw new MqError('BAD_REQUEST', 'the request holds no group');
   checkGroupName(group.name);
-  const maxAttempts = group.maxAttempts === 0 ? DEFAULT_MAX_ATTEMPTS : group.maxAttempts;
+  const maxAttempts = group.maxAttempts === 0 ? defaultMaxAttempts : group.maxAttempts;
   if (maxAttempts < 1 || maxAttempts > MAX_ATTEMPTS_MAX) {
     throw new MqError(
       'BAD_REQUEST',

@@ -56,6 +56,7 @@ export class Forwarder {
   readonly #options: ForwarderOptions;
   readonly #inFlight = new Set<InFlight>();
   #cancelScan: CancelTimer | null = null;
+  #draining = false;
 
   constructor(options: ForwarderOptions) {
     this.#options = options;
@@ -112,6 +113,7 @@ export class Forwarder {
         if (!isNotAvailable(error)) throw error;
       }
     }
+    if (this.#draining) throw this.#noLeader(group);
     await this.#hold(
       call,
       group,
@@ -146,7 +148,7 @@ export class Forwarder {
       const result = await this.#try(call, group, local, remote);
       if (result !== null) return result;
       const nowMs = clock.monotonicMs();
-      if (nowMs >= untilMs) throw this.#noLeader(group);
+      if (nowMs >= untilMs || this.#draining) throw this.#noLeader(group);
       if (attempt === 0) probe.forwardHeld++;
       await watch.changed(Math.min(untilMs, nowMs + RETRY_PAUSE_MS));
     }
@@ -280,8 +282,14 @@ export class Forwarder {
     }
   }
 
-  /** Gives up what is under way: the process stops. */
+  /** From now on nothing is held for a leader: the process stops, and the client is better off elsewhere. */
+  drain(): void {
+    this.#draining = true;
+  }
+
+  /** Gives up what is under way. */
   close(): void {
+    this.#draining = true;
     this.#cancelScan?.();
     this.#cancelScan = null;
     for (const entry of this.#inFlight) entry.controller.abort();

@@ -22,7 +22,7 @@ export function queryAssignment(services: EdgeServices): RawMethod {
     const name = topicOf(topic, call);
     const groupName = groupOf(group, call);
     const answer = (groups: readonly TopicGroup[]): Buffer => {
-      const { fifo } = groupBehaviour(services.messaging, groupName);
+      const { fifo } = groupBehaviour(services, groupName);
       const queues = assignedQueues(topic, groups, fifo, isNodeSdk(call));
       if (queues.length === 0) throw new MqError('FORBIDDEN', 'no readable queue');
       return encodeQueryAssignmentResponse({ status: OK_STATUS, queues });

@@ -54,9 +54,16 @@ export function receiveMessage(services: EdgeServices): RawMethod {
       const checked = checkReceive(request, call);
       const group = await targetGroup(services, request, checked.topic);
       let code: number = statusCode.OK;
-      await services.forwarder.stream(call, bytes, group, writer, async () => {
-        code = await deliver(services, call, request, checked, writer);
-      });
+      try {
+        await services.forwarder.stream(call, bytes, group, writer, async () => {
+          code = await deliver(services, call, request, checked, writer);
+        });
+      } catch (error) {
+        if (!services.draining()) throw error;
+        // An empty answer is polled again at once, over a new connection: this process is going away.
+        writeFailure(writer, NO_MESSAGE, services.clock.wallMs());
+        code = NO_MESSAGE.code;
+      }
       return code;
     },
     writeFailure,

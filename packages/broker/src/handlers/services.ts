@@ -1,7 +1,7 @@
 import { errorText, type Clock, type Logger, type MqError } from '@raftmq/base';
-import { resolveGroup, resolveTopic, settingsDefaults, type Resource } from '@raftmq/protocol';
+import { resolveGroup, resolveTopic, type Resource } from '@raftmq/protocol';
 import { LogGate } from '@raftmq/rpc';
-import { type NodeSettings } from '../config.js';
+import { type BrokerSettings } from '../settings.js';
 import { type Forwarder } from '../forward/forwarder.js';
 import { type GroupDirectory } from '../forward/group-directory.js';
 import { type GroupConfig, type Messaging } from '../messaging.js';
@@ -13,9 +13,10 @@ import { type EdgeCall } from './edge-call.js';
 export interface EdgeServices {
   readonly ownGroup: string;
   readonly settings: Pick<
-    NodeSettings,
+    BrokerSettings,
     | 'autoCreateTopic'
     | 'autoCreateTopicQueues'
+    | 'groupMaxAttempts'
     | 'requestTimeoutMaxMs'
     | 'settingsBytesMax'
     | 'settingsPerMinuteMax'
@@ -27,16 +28,21 @@ export interface EdgeServices {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly probe: EdgeProbe;
+  /** The process stops: polls end early, so that clients go elsewhere. */
+  readonly draining: () => boolean;
   /** Why sends are refused now, null when they are not. */
   readonly sendRefusal: () => MqError | null;
 }
 
-/** Deliveries of a message in a group nobody configured: the first one and the retries. */
-export const DEFAULT_MAX_ATTEMPTS = settingsDefaults.groupRetriesMax + 1;
-
 /** How a group behaves: as stored, else as it will be created at its first receive. */
-export function groupBehaviour(messaging: Messaging, group: string): GroupConfig {
-  return messaging.group(group) ?? { name: group, fifo: false, maxAttempts: DEFAULT_MAX_ATTEMPTS };
+export function groupBehaviour(services: EdgeServices, group: string): GroupConfig {
+  return (
+    services.messaging.group(group) ?? {
+      name: group,
+      fifo: false,
+      maxAttempts: services.settings.groupMaxAttempts,
+    }
+  );
 }
 
 /** Full name of the topic a call names, checked. @throws MqError ILLEGAL_TOPIC */

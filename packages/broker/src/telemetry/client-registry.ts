@@ -108,6 +108,11 @@ export class ClientRegistry {
     return this.#clients.get(clientId)?.streams.at(-1) ?? null;
   }
 
+  /** All open streams, as of now. */
+  openStreams(): readonly ClientStream[] {
+    return [...this.#clients.values()].flatMap((client) => client.streams);
+  }
+
   /** Forgets a client that said goodbye; its streams end by themselves. Returns what was known, null for a stranger. */
   terminate(clientId: string): ClientDescription | null {
     const client = this.#clients.get(clientId);

@@ -11,9 +11,19 @@ import { RpcError, type RawMethod, type RpcStream } from '@raftmq/rpc';
 import { edgeCall, isNodeSdk, requireClientId, type EdgeCall } from '../handlers/edge-call.js';
 import { checkFilter } from '../handlers/check-filter.js';
 import { methodPath } from '../handlers/pipeline.js';
-import { groupOf, reportUnexpected, topicOf, type EdgeServices } from '../handlers/services.js';
+import {
+  groupBehaviour,
+  groupOf,
+  reportUnexpected,
+  topicOf,
+  type EdgeServices,
+} from '../handlers/services.js';
 import { countCall } from '../ops/edge-probe.js';
-import { type ClientDescription, type ClientStream } from './client-registry.js';
+import {
+  type ClientDescription,
+  type ClientRegistry,
+  type ClientStream,
+} from './client-registry.js';
 import { fitBackoff } from './node-backoff.js';
 import { telemetryCommandCodec, type TelemetryCommand } from './wire.js';
 
@@ -64,6 +74,11 @@ export function telemetry(services: EdgeServices): RawMethod {
 export function repeatSettings(services: EdgeServices, clientId: string): void {
   const stream = services.registry.streamOf(clientId);
   if (stream instanceof TelemetrySession) stream.repeat();
+}
+
+/** Ends all open streams: the process stops, and clients have to open them elsewhere. */
+export function endTelemetry(registry: ClientRegistry): void {
+  for (const stream of registry.openStreams()) stream.displace();
 }
 
 /** One open stream. */
@@ -145,7 +160,7 @@ class TelemetrySession implements ClientStream {
     const description = describe(settings, this.#call);
     registry.seen(this.#call.clientId, description);
     const group =
-      description.group === null ? null : this.#services.messaging.group(description.group);
+      description.group === null ? null : groupBehaviour(this.#services, description.group);
     const reply = fitBackoff(
       mergeSettings(settings, { language: this.#call.language, group }),
       this.#call,

@@ -1,0 +1,446 @@
+import {
+  createMetricsRegistry,
+  exposeMetrics,
+  Lifecycle,
+  nodeDisk,
+  ObservabilityServer,
+  systemClock,
+  type Clock,
+  type DiskUsage,
+  type Logger,
+} from '@raftmq/base';
+import { NameserverClient, parseStoredHost } from '@raftmq/protocol';
+import { type RoleStatus } from '@raftmq/raft';
+import { RpcServer } from '@raftmq/rpc';
+import { adminMethods } from './admin/admin-service.js';
+import { type AdminSource } from './admin/admin-source.js';
+import {
+  advertisedHost,
+  checkNodeSettings,
+  joinHostPort,
+  parsePeers,
+  type Peer,
+} from './config.js';
+import { Forwarder } from './forward/forwarder.js';
+import { GroupDirectory, type ReplicaAddress } from './forward/group-directory.js';
+import { LeaderWatch } from './forward/leader-watch.js';
+import { PeerChannels } from './forward/peer-channels.js';
+import { messagingServiceMethods } from './handlers/messaging-service.js';
+import { type EdgeServices } from './handlers/services.js';
+import { MessagingService } from './messaging-service/messaging-service.js';
+import { DiskWatermark } from './ops/disk-watermark.js';
+import { EdgeProbe } from './ops/edge-probe.js';
+import { brokerMetrics } from './ops/metrics.js';
+import { Readiness } from './ops/readiness.js';
+import { groupProgress, queueStats } from './ops/replica-stats.js';
+import { RetentionLoop } from './ops/retention-loop.js';
+import { RegistrationClient } from './registration/registration-client.js';
+import { openReplica, type Replica } from './replica.js';
+import { type BrokerSettings } from './settings.js';
+import { ClientRegistry } from './telemetry/client-registry.js';
+import { endTelemetry } from './telemetry/telemetry.js';
+
+export interface BrokerOptions {
+  readonly settings: BrokerSettings;
+  readonly logger: Logger;
+  /** Called once when the process has to stop: a disk failed, or an assertion. Nothing is acknowledged afterwards. */
+  readonly onFatal: (error: unknown) => void;
+  readonly clock?: Clock;
+  /** How full a disk is; the system's answer when left out. */
+  readonly diskUsage?: (path: string) => Promise<DiskUsage>;
+}
+
+/** Part of the clean stop that open calls get to finish. */
+const CLOSE_GRACE_MS = 1_000;
+
+/** One replica of a broker group, serving. The only place where its parts are put together. */
+export class Broker {
+  readonly #settings: BrokerSettings;
+  readonly #logger: Logger;
+  readonly #clock: Clock;
+  readonly #options: BrokerOptions;
+  readonly #lifecycle: Lifecycle;
+  readonly #peers: readonly Peer[];
+  readonly #startedAtMs: number;
+  #draining = false;
+  #stopping: Promise<void> | null = null;
+
+  #replica!: Replica;
+  #messaging!: MessagingService;
+  #server!: RpcServer;
+  #observability!: ObservabilityServer;
+  #forwarder!: Forwarder;
+  #registry!: ClientRegistry;
+  #registration: RegistrationClient | null = null;
+
+  private constructor(options: BrokerOptions) {
+    const { settings, logger } = options;
+    checkNodeSettings(settings);
+    this.#options = options;
+    this.#settings = settings;
+    this.#logger = logger;
+    this.#clock = options.clock ?? systemClock;
+    this.#lifecycle = new Lifecycle(logger);
+    this.#peers = parsePeers(settings.peers, settings.nodeId);
+    this.#startedAtMs = this.#clock.wallMs();
+  }
+
+  /**
+   * Opens everything in order and serves. It may be a follower, or have no leader yet, when this resolves.
+   * @throws MqError CONFIG_INVALID, DATA_DIRECTORY_LOCKED, DATA_DIRECTORY_MISMATCH, LOG_CORRUPTED, …; what was opened is
+   *   closed again then
+   */
+  static async start(options: BrokerOptions): Promise<Broker> {
+    const broker = new Broker(options);
+    try {
+      await broker.#start();
+    } catch (error) {
+      await broker.#lifecycle.close(options.settings.shutdownTimeoutMs);
+      throw error;
+    }
+    return broker;
+  }
+
+  get grpcPort(): number {
+    return this.#server.port;
+  }
+
+  get metricsPort(): number {
+    return this.#observability.port;
+  }
+
+  get role(): RoleStatus {
+    return this.#messaging.role;
+  }
+
+  /** What clients are told to connect to. */
+  get grpcAddress(): string {
+    return joinHostPort(advertisedHost(this.#settings, this.#peers), this.grpcPort);
+  }
+
+  /**
+   * Leaves cleanly: out of the routes, leadership handed over, open calls finished, state saved, files closed. Calling it
+   * again gives the same promise.
+   */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #start(): Promise<void> {
+    const settings = this.#settings;
+    const disk = new DiskWatermark({
+      path: settings.dataDir,
+      usage: this.#options.diskUsage ?? ((path) => nodeDisk.usage(path)),
+      warnPercent: settings.diskWarnPercent,
+      refusePercent: settings.diskRefusePercent,
+      intervalMs: settings.diskCheckIntervalMs,
+      clock: this.#clock,
+      logger: this.#logger,
+    });
+    this.#replica = await openReplica({
+      settings,
+      peers: this.#peers,
+      clock: this.#clock,
+      logger: this.#logger,
+      lifecycle: this.#lifecycle,
+      onFatal: this.#options.onFatal,
+      changed: () => this.#registration?.changed(),
+    });
+    this.#messaging = this.#openMessaging();
+    await disk.start();
+    this.#lifecycle.opened('disk watermark', () => disk.close());
+    const services = this.#openEdge(disk);
+    await this.#openServers(services, disk);
+    await this.#replica.driver.start();
+    this.#startLoops();
+    this.#openRegistration();
+  }
+
+  #openMessaging(): MessagingService {
+    const { state, driver, queueIndex, log } = this.#replica;
+    const host = advertisedHost(this.#settings, this.#peers);
+    const messaging = new MessagingService({
+      state,
+      proposer: driver,
+      queueIndex,
+      log,
+      clock: this.#clock,
+      logger: this.#logger,
+      settings: this.#settings,
+      brokerGroup: this.#settings.group,
+      storeHost: parseStoredHost(joinHostPort(host, this.#settings.remotingPort)),
+    });
+    this.#lifecycle.opened('messaging', () => messaging.stop());
+    return messaging;
+  }
+
+  #openEdge(disk: DiskWatermark): EdgeServices {
+    const settings = this.#settings;
+    const messaging = this.#messaging;
+    const clock = this.#clock;
+    const probe = new EdgeProbe();
+    const role = (): RoleStatus => messaging.role;
+    const channels = new PeerChannels();
+    this.#lifecycle.opened('connections to peers', () => channels.close());
+    const watch = new LeaderWatch({ clock, role });
+    const directory = new GroupDirectory({
+      ownGroup: settings.group,
+      role,
+      ownReplicas: () => this.#ownReplicas(),
+      ownTopic: (topic) => messaging.topic(topic),
+      lookup: this.#openLookup(),
+      clock,
+      logger: this.#logger,
+      cacheMs: settings.routeCacheMs,
+    });
+    this.#forwarder = new Forwarder({
+      ownGroup: settings.group,
+      role,
+      watch,
+      leaderAddress: (group) => directory.leaderAddress(group),
+      suspect: (group) => directory.suspect(group),
+      channel: (address) => channels.to(address),
+      clock,
+      probe,
+      holdMs: settings.forwardHoldMs,
+      inFlightMax: settings.forwardInFlightMax,
+    });
+    this.#lifecycle.opened('forwarding', () => {
+      this.#forwarder.close();
+      watch.close();
+    });
+    this.#registry = new ClientRegistry({
+      clock,
+      clientsMax: settings.clientsMax,
+      streamsMax: settings.clientStreamsMax,
+      expiryMs: settings.clientExpiryMs,
+      scanIntervalMs: settings.clientScanIntervalMs,
+      expired: (clientId, group) => messaging.clientGone(clientId, group),
+    });
+    this.#lifecycle.opened('client registry', () => this.#registry.close());
+    return {
+      ownGroup: settings.group,
+      settings,
+      messaging,
+      forwarder: this.#forwarder,
+      directory,
+      registry: this.#registry,
+      clock,
+      logger: this.#logger,
+      probe,
+      draining: () => this.#draining,
+      sendRefusal: () => disk.refusal(),
+    };
+  }
+
+  #openLookup(): ((topic: string) => ReturnType<NameserverClient['topicRoute']>) | null {
+    const addresses = this.#settings.namesrvAddr;
+    if (addresses.length === 0) return null;
+    const client = new NameserverClient({ addresses, timeoutMs: 1_000 });
+    this.#lifecycle.opened('route queries', () => client.close());
+    return (topic) => client.topicRoute(topic);
+  }
+
+  async #openServers(services: EdgeServices, disk: DiskWatermark): Promise<void> {
+    const settings = this.#settings;
+    const { tlsCertFile, tlsKeyFile, dataDir } = settings;
+    const server = new RpcServer({
+      host: settings.host,
+      port: settings.grpcPort,
+      tls:
+        tlsCertFile === ''
+          ? { selfSignedDirectory: `${dataDir}/tls` }
+          : { certificateFile: tlsCertFile, keyFile: tlsKeyFile },
+      logger: this.#logger,
+      limits: {
+        receiveBytesMax: settings.receiveFrameBytesMax,
+        connectionsMax: settings.connectionsMax,
+      },
+    });
+    this.#server = server;
+    for (const method of messagingServiceMethods(services)) server.register(method);
+    for (const method of adminMethods(services, this.#adminSource())) server.register(method);
+    await server.start();
+    this.#lifecycle.opened('gRPC server', () => server.close(CLOSE_GRACE_MS));
+    const readiness = this.#readiness(disk);
+    const registry = createMetricsRegistry();
+    exposeMetrics(
+      registry,
+      this.#metrics(services, disk, () => readiness.reasons().length === 0),
+    );
+    this.#observability = new ObservabilityServer({
+      host: settings.metricsHost === '' ? settings.host : settings.metricsHost,
+      port: settings.metricsPort,
+      registry,
+      notReady: () => readiness.reasons().map(({ reason, detail }) => `${reason}: ${detail}`),
+      logger: this.#logger,
+    });
+    await this.#observability.start();
+    this.#lifecycle.opened('metrics server', () => this.#observability.close());
+  }
+
+  #readiness(disk: DiskWatermark): Readiness {
+    const { driver } = this.#replica;
+    return new Readiness({
+      role: () => this.#messaging.role,
+      commitIndex: () => driver.status().commitIndex,
+      appliedIndex: () => driver.status().appliedIndex,
+      diskRefusing: () => disk.refusing,
+      draining: () => this.#draining,
+      lagEntriesMax: this.#settings.readyLagEntriesMax,
+    });
+  }
+
+  #metrics(
+    services: EdgeServices,
+    disk: DiskWatermark,
+    ready: () => boolean,
+  ): ReturnType<typeof brokerMetrics> {
+    const { driver, state, log } = this.#replica;
+    return brokerMetrics({
+      cluster: this.#settings.cluster,
+      group: this.#settings.group,
+      nodeId: this.#settings.nodeId,
+      edge: services.probe,
+      rpc: this.#server.probe,
+      connections: () => this.#server.connections,
+      registry: this.#registry,
+      forwarding: () => this.#forwarder.inFlight,
+      disk,
+      raft: driver.probe,
+      raftStatus: () => driver.status(),
+      state: state.probe,
+      messaging: this.#messaging.probe,
+      waitingPolls: () => this.#messaging.waitingPolls,
+      log,
+      ready,
+    });
+  }
+
+  #adminSource(): AdminSource {
+    const { driver, state, queueIndex } = this.#replica;
+    const { cluster, group, nodeId } = this.#settings;
+    return {
+      cluster,
+      group,
+      nodeId,
+      voters: this.#peers.length === 0 ? [nodeId] : this.#peers.map((peer) => peer.nodeId),
+      replicas: () =>
+        this.#ownReplicas().map(({ nodeId: id, host, port }) => ({
+          nodeId: id,
+          grpcAddress: joinHostPort(host, port),
+          raftAddress: this.#raftAddress(id),
+        })),
+      messaging: this.#messaging,
+      raft: {
+        status: () => driver.status(),
+        digest: () => ({ appliedIndex: state.appliedIndex, digest: state.digest() }),
+        transferLeadership: (target) => driver.transferLeadership(target),
+      },
+      queueStats: (topic) => queueStats(state.tables, queueIndex, topic),
+      groupProgress: (name) => groupProgress(state.tables, name),
+    };
+  }
+
+  #startLoops(): void {
+    const { checkpoints, log, driver } = this.#replica;
+    checkpoints.start();
+    const retention = new RetentionLoop({
+      log,
+      status: () => driver.status(),
+      savedIndex: () => checkpoints.savedIndex,
+      retentionMs: this.#settings.retentionMs,
+      retentionBytes: this.#settings.retentionBytes,
+      clock: this.#clock,
+      onFatal: this.#options.onFatal,
+    });
+    retention.start();
+    this.#lifecycle.opened('retention', () => retention.close());
+  }
+
+  #openRegistration(): void {
+    const { cluster, group, nodeId, namesrvAddr, remotingPort } = this.#settings;
+    const host = advertisedHost(this.#settings, this.#peers);
+    const { watched } = this.#replica;
+    const registration = new RegistrationClient({
+      addresses: namesrvAddr,
+      registration: () => {
+        const { term, leaderId } = this.#messaging.role;
+        return {
+          cluster,
+          group,
+          nodeId,
+          startedAtMs: this.#startedAtMs,
+          grpcAddress: this.grpcAddress,
+          remotingAddress: joinHostPort(host, remotingPort),
+          metricsAddress: joinHostPort(host, this.metricsPort),
+          raftAddress: this.#raftAddress(nodeId),
+          term,
+          leaderId: leaderId ?? -1,
+          topicsVersion: watched.topicsVersion,
+          topics: [...this.#messaging.topics()].map(({ name, type, queues, permission }) => ({
+            name,
+            type,
+            readQueues: queues,
+            writeQueues: queues,
+            permission,
+          })),
+          topicsUnchanged: false,
+        };
+      },
+      logger: this.#logger,
+      clock: this.#clock,
+    });
+    registration.start();
+    this.#registration = registration;
+    this.#lifecycle.opened('registration', () => registration.close());
+  }
+
+  /** Where clients reach the replicas of this group; its own address as advertised, the others' as in `peers`. */
+  #ownReplicas(): readonly ReplicaAddress[] {
+    const own = {
+      nodeId: this.#settings.nodeId,
+      host: advertisedHost(this.#settings, this.#peers),
+      port: this.#server.port,
+    };
+    if (this.#peers.length === 0) return [own];
+    return this.#peers.map((peer) =>
+      peer.nodeId === own.nodeId && this.#settings.advertisedHost !== ''
+        ? { ...own, port: peer.grpcPort }
+        : { nodeId: peer.nodeId, host: peer.grpcHost, port: peer.grpcPort },
+    );
+  }
+
+  #raftAddress(nodeId: number): string {
+    const peer = this.#peers.find((candidate) => candidate.nodeId === nodeId);
+    return peer === undefined ? '' : joinHostPort(peer.raftHost, peer.raftPort);
+  }
+
+  async #stop(): Promise<void> {
+    this.#draining = true;
+    this.#registration?.close();
+    await this.#handOver();
+    this.#forwarder.drain();
+    this.#messaging.stop();
+    endTelemetry(this.#registry);
+    await this.#lifecycle.close(this.#settings.shutdownTimeoutMs);
+  }
+
+  /** Gives leadership to the best follower, for as long as the settings allow. */
+  async #handOver(): Promise<void> {
+    const { driver } = this.#replica;
+    if (this.#peers.length <= 1 || driver.role.role !== 'leader') return;
+    let cancel = (): void => undefined;
+    const tooLate = new Promise<void>((resolve) => {
+      cancel = this.#clock.setTimer(this.#settings.handoverTimeoutMs, resolve);
+    });
+    const done = driver.transferLeadership(null).then(
+      () => this.#logger.info({}, 'leadership handed over'),
+      (error: unknown) =>
+        this.#logger.warn({ error: String(error) }, 'leadership could not be handed over'),
+    );
+    await Promise.race([done, tooLate]);
+    cancel();
+  }
+}

@@ -1,0 +1,32 @@
+import { type QueueIndex } from '@raftmq/broker-store';
+import { type GroupProgress, type QueueStats } from '../admin/admin-source.js';
+import { type Tables } from '../state/tables.js';
+
+/** Offsets of all queues of a topic; none for an unknown topic. */
+export function queueStats(tables: Tables, queueIndex: QueueIndex, topic: string): QueueStats[] {
+  const row = tables.topics.get(topic);
+  if (row === undefined) return [];
+  return Array.from({ length: row.config.queues }, (_, queueId) => ({
+    queueId,
+    minOffset: queueIndex.minOffset(topic, queueId),
+    maxOffset: row.queues[queueId]?.endOffset ?? 0,
+  }));
+}
+
+/** How far a consumer group is, in every queue that it has ever read; none for an unknown group. */
+export function groupProgress(tables: Tables, group: string): GroupProgress[] {
+  const progress: GroupProgress[] = [];
+  for (const [topic, rows] of tables.groups.get(group)?.deliveries ?? []) {
+    for (const row of rows) {
+      if (row === undefined) continue;
+      progress.push({
+        topic,
+        queueId: row.queueId,
+        committedOffset: row.state.committedOffset,
+        maxOffset: tables.topics.get(topic)?.queues[row.queueId]?.endOffset ?? 0,
+        inFlight: row.state.openCount,
+      });
+    }
+  }
+  return progress;
+}

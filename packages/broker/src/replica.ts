@@ -1,0 +1,149 @@
+import { randomBytes } from 'node:crypto';
+import { createPrng, nodeDisk, type Clock, type Lifecycle, type Logger } from '@raftmq/base';
+import {
+  CommitLog,
+  createIdentity,
+  FileQueueIndex,
+  KvStateStore,
+  lockDataDirectory,
+  openRocksDb,
+  readIdentity,
+  type Identity,
+  type QueueIndex,
+} from '@raftmq/broker-store';
+import {
+  FileHardStateStore,
+  GrpcTransport,
+  RaftDriver,
+  type HardStateStore,
+  type Transport,
+} from '@raftmq/raft';
+import { joinHostPort, type Peer } from './config.js';
+import { WatchedStateMachine } from './ops/watched-state-machine.js';
+import { type BrokerSettings } from './settings.js';
+import { Checkpoints } from './state/checkpoints.js';
+import { openBrokerState } from './state/recovery.js';
+import { type BrokerStateMachine } from './state/state-machine.js';
+
+export interface ReplicaOptions {
+  readonly settings: BrokerSettings;
+  /** Ascending by id; empty for a group of one. */
+  readonly peers: readonly Peer[];
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly lifecycle: Lifecycle;
+  readonly onFatal: (error: unknown) => void;
+  /** Role, term, leader or topics changed. */
+  readonly changed: () => void;
+}
+
+/** One replica's data and its part in Raft, opened and not yet taking part. */
+export interface Replica {
+  readonly identity: Identity;
+  readonly log: CommitLog;
+  readonly queueIndex: QueueIndex;
+  readonly state: BrokerStateMachine;
+  /** What the driver drives: the state with an ear for changes. */
+  readonly watched: WatchedStateMachine;
+  readonly checkpoints: Checkpoints;
+  readonly transport: Transport;
+  readonly driver: RaftDriver;
+}
+
+/**
+ * Opens the data directory and everything in it, and builds the driver over it. Each part is registered with the
+ * lifecycle as soon as it is open, so a failure half-way leaves nothing behind.
+ * @throws MqError DATA_DIRECTORY_LOCKED, DATA_DIRECTORY_MISMATCH, LOG_CORRUPTED, VERSION_UNSUPPORTED, DISK_FAILED
+ */
+export async function openReplica(options: ReplicaOptions): Promise<Replica> {
+  const { settings, clock, logger, lifecycle, onFatal } = options;
+  const { dataDir, cluster, group, nodeId } = settings;
+  const lock = await lockDataDirectory(dataDir);
+  lifecycle.opened('data directory lock', () => lock.release());
+  const expected = { cluster, group, nodeId };
+  const known = await readIdentity(nodeDisk, dataDir, expected);
+  const mustExist = known !== null;
+
+  const log = await CommitLog.open({
+    disk: nodeDisk,
+    directory: `${dataDir}/commitlog`,
+    config: settings,
+    logger,
+    clock,
+    mustExist,
+    onFailure: onFatal,
+  });
+  lifecycle.opened('commit log', () => log.close());
+  const hardState = await openHardState(options, mustExist);
+  // Only a directory that has both, log and votes, gets an identity: from then on neither may be missing.
+  const identity = known ?? (await createIdentity(nodeDisk, dataDir, expected, clock.wallMs()));
+
+  const queueIndex = await FileQueueIndex.open({ disk: nodeDisk, directory: `${dataDir}/queues` });
+  lifecycle.opened('queue index', () => queueIndex.close());
+  const stateStore = new KvStateStore(await openRocksDb(`${dataDir}/state`));
+  lifecycle.opened('state store', () => stateStore.close());
+  const state = await openBrokerState({ stateStore, queueIndex, log, logger, onFatal });
+  const checkpoints = new Checkpoints({
+    state,
+    queueIndex,
+    stateStore,
+    log,
+    clock,
+    logger,
+    settings,
+    onFatal,
+  });
+  lifecycle.opened('checkpoints', () => checkpoints.stop());
+
+  const transport = openTransport(options, identity);
+  const watched = new WatchedStateMachine(state, options.changed);
+  const driver = new RaftDriver({
+    id: nodeId,
+    voters: options.peers.length === 0 ? [nodeId] : options.peers.map((peer) => peer.nodeId),
+    config: { ...settings, core: settings },
+    log,
+    hardState,
+    transport,
+    stateMachine: watched,
+    clock,
+    random: createPrng(randomBytes(6).readUIntBE(0, 6)),
+    logger,
+    onFatal,
+  });
+  lifecycle.opened('raft', () => driver.stop());
+  return { identity, log, queueIndex, state, watched, checkpoints, transport, driver };
+}
+
+/** Term and vote, read now: the driver is given what was read. */
+async function openHardState(options: ReplicaOptions, mustExist: boolean): Promise<HardStateStore> {
+  const { settings, logger, lifecycle } = options;
+  const directory = `${settings.dataDir}/raft`;
+  const store = new FileHardStateStore({ disk: nodeDisk, directory, mustExist, logger });
+  lifecycle.opened('term and vote', () => store.close());
+  const loaded = await store.load();
+  return { load: () => Promise.resolve(loaded), save: (state) => store.save(state) };
+}
+
+function openTransport(options: ReplicaOptions, identity: Identity): Transport {
+  const { settings, peers, logger, clock } = options;
+  if (peers.length <= 1) return loneTransport;
+  return new GrpcTransport({
+    cluster: settings.cluster,
+    group: settings.group,
+    nodeId: settings.nodeId,
+    incarnation: identity.incarnation,
+    host: settings.host,
+    port: settings.raftPort,
+    peers: new Map(peers.map((peer) => [peer.nodeId, joinHostPort(peer.raftHost, peer.raftPort)])),
+    logger,
+    clock,
+  });
+}
+
+/** A group of one has nobody to talk to, and opens no port. */
+const loneTransport: Transport = {
+  start: () => Promise.resolve(),
+  send: () => undefined,
+  isConnected: () => false,
+  stop: () => Promise.resolve(),
+};

@@ -1,0 +1,18 @@
+import { commitLogSettings } from '@raftmq/broker-store';
+import { raftCoreSettings, raftDriverSettings } from '@raftmq/raft';
+import { type SettingsOf } from '@raftmq/base';
+import { nodeSettings } from './config.js';
+import { messagingSettings } from './messaging-service/settings.js';
+import { stateSettings } from './state/settings.js';
+
+/** All settings of a broker: its own, and those of the parts that it opens. `--help` prints this table. */
+export const brokerSettings = {
+  ...nodeSettings,
+  ...commitLogSettings,
+  ...messagingSettings,
+  ...stateSettings,
+  ...raftDriverSettings,
+  ...raftCoreSettings,
+};
+
+export type BrokerSettings = SettingsOf<typeof brokerSettings>;
