@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadSync, type MessageTypeDefinition, type PackageDefinition } from '@grpc/proto-loader';
 import { errorText, MqError } from '@raftmq/base';
+import { wireCheckOf } from './wire-check.js';
 
 /** Where the `.proto` files are; the same depth from `src/` and from `dist/`. */
 export const PROTO_DIRECTORY = join(__dirname, '..', '..', '..', 'proto');
@@ -86,8 +87,8 @@ export function loadService(fullName: string): ReadonlyMap<string, ProtoMethod> 
       name,
       requestStream: method.requestStream,
       responseStream: method.responseStream,
-      request: { encode: method.requestSerialize, decode: method.requestDeserialize },
-      response: { encode: method.responseSerialize, decode: method.responseDeserialize },
+      request: codecOf(method.requestType),
+      response: codecOf(method.responseType),
     });
   }
   return methods;
@@ -103,6 +104,24 @@ export function loadMessage<T extends object>(fullName: string): MessageCodec<T>
   if (definition === undefined || !('serialize' in definition)) {
     throw new MqError('CONFIG_INVALID', `proto/ has no message ${fullName}`);
   }
-  const { serialize, deserialize } = definition as MessageTypeDefinition<object, object>;
-  return { encode: serialize, decode: deserialize as (bytes: Buffer) => T };
+  return codecOf(definition as MessageTypeDefinition<object, object>) as MessageCodec<T>;
+}
+
+const codecs = new WeakMap<object, MessageCodec<object>>();
+
+/** The generic codec of a message type, with a check in front that the library does not make. */
+function codecOf(definition: MessageTypeDefinition<object, object>): MessageCodec<object> {
+  const known = codecs.get(definition.type);
+  if (known !== undefined) return known;
+  const { serialize, deserialize } = definition;
+  const check = wireCheckOf(definition.type);
+  const codec: MessageCodec<object> = {
+    encode: serialize,
+    decode(bytes) {
+      check(bytes);
+      return deserialize(bytes);
+    },
+  };
+  codecs.set(definition.type, codec);
+  return codec;
 }
