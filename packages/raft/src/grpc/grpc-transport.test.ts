@@ -294,7 +294,10 @@ test('a peer that calls with a new session makes us leave the connection to its 
   await until(() => node.transport.isConnected(1), 'connected');
   const restarted = await stranger(node);
   restarted.stream.write(encodeHello({ ...peer, session: 'after the restart' }, 0));
-  await until(() => node.events.length >= 2, 'the old connection is left');
+  await until(
+    () => node.events.length >= 2 && restarted.answers.length === 1,
+    'the old connection is left',
+  );
   expect(node.events.slice(0, 2)).toEqual(['+1', '-1']);
   expect(restarted.answers.map((answer) => answer.refused)).toEqual(['']);
 });
