@@ -67,7 +67,8 @@ export class MessagingRpc {
         deadlineMs: nowMs + (timeoutMs ?? this.#options.requestTimeoutMs),
         headers: this.#headers.at(nowMs),
       });
-      this.pool.restore(address);
+      // A server that is shut off may still know routes; everything else shows that it works.
+      if (path !== messagingPath.queryRoute) this.pool.restore(address);
       return answer;
     } catch (error) {
       if (isTransportFailure(error)) this.pool.isolate(address);

@@ -39,8 +39,8 @@ export class Lane {
   #oldestMs = 0;
   /** Set by the producer while the lane is on its list of lanes to look at. */
   scheduled = false;
-  /** Set by the producer while a timer waits for the end of the linger time. */
-  lingering = false;
+  /** The producer's timer for the end of the linger time. */
+  lingerTimer: NodeJS.Timeout | null = null;
 
   constructor(key: string, topic: string, limits: BatchLimits) {
     this.key = key;

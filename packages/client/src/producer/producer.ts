@@ -139,6 +139,7 @@ export class Producer {
     }
     const refusal = new MqError('PRECONDITION_FAILED', 'the producer was closed before the send');
     for (const lane of this.#lanes.values()) {
+      if (lane.lingerTimer !== null) clearTimeout(lane.lingerTimer);
       for (const unit of lane.drain()) this.#finish(unit, null, refusal);
     }
     await this.#core.stop();
@@ -230,20 +231,24 @@ export class Producer {
       const nowMs = performance.now();
       const dueMs = lane.dueInMs(nowMs);
       if (dueMs === null) {
-        if (lane.idle && this.#lanes.get(lane.key) === lane) this.#lanes.delete(lane.key);
+        if (lane.idle) this.#forget(lane);
         return;
       }
       if (dueMs > 0) {
-        if (lane.lingering) return;
-        lane.lingering = true;
-        setTimeout(() => {
-          lane.lingering = false;
+        lane.lingerTimer ??= setTimeout(() => {
+          lane.lingerTimer = null;
           this.#pump(lane);
         }, dueMs);
         return;
       }
       void this.#dispatch(lane, lane.take(nowMs));
     }
+  }
+
+  #forget(lane: Lane): void {
+    if (lane.lingerTimer !== null) clearTimeout(lane.lingerTimer);
+    lane.lingerTimer = null;
+    if (this.#lanes.get(lane.key) === lane) this.#lanes.delete(lane.key);
   }
 
   async #dispatch(lane: Lane, units: readonly SendUnit[]): Promise<void> {
