@@ -178,7 +178,7 @@ export class PollRegistry {
 
   #party(poll: Poll): Party {
     let parties = this.#topics.get(poll.topic);
-    if (parties === undefined) this.#topics.set(poll.topic, (parties = new Map()));
+    if (parties === undefined) this.#topics.set(poll.topic, (parties = new Map<string, Party>()));
     let party = parties.get(poll.group);
     if (party === undefined) {
       party = { topic: poll.topic, group: poll.group, lines: new Map(), counts: new Map() };

@@ -16,6 +16,9 @@ export interface CheckpointsOptions {
   readonly onFatal: (error: unknown) => void;
 }
 
+/** How often the store is made durable: the log is kept from there on. */
+const FLUSH_INTERVAL_MS = 60_000;
+
 /**
  * Saves the changed rows together with the applied index: every now and then, early after much log, and at a clean stop.
  * Order of a checkpoint: rows are taken in one go, the queue index is synced, then rows and index go out in one batch.
@@ -23,7 +26,10 @@ export interface CheckpointsOptions {
  */
 export class Checkpoints {
   readonly #options: CheckpointsOptions;
+  /** In the store, perhaps only in its buffers. */
   #savedIndex: number;
+  #durableIndex: number;
+  #flushedAtMs: number;
   #savedAppliedBytes = 0;
   #droppedBelow = 0;
   #running: Promise<void> | null = null;
@@ -33,11 +39,16 @@ export class Checkpoints {
   constructor(options: CheckpointsOptions) {
     this.#options = options;
     this.#savedIndex = options.state.appliedIndex;
+    this.#durableIndex = 0;
+    this.#flushedAtMs = options.clock.monotonicMs();
   }
 
-  /** Entries through here are in the saved rows: the log before is not needed to start again. */
+  /**
+   * Entries through here are in rows that survive a power cut: the log before is not needed to start again. Follows the
+   * checkpoints at a distance of about a minute, as making the store durable costs more than writing to it.
+   */
   get savedIndex(): number {
-    return this.#savedIndex;
+    return this.#durableIndex;
   }
 
   start(): void {
@@ -51,7 +62,7 @@ export class Checkpoints {
   async save(): Promise<void> {
     const { state } = this.#options;
     while (this.#running !== null) await this.#running;
-    if (state.appliedIndex === this.#savedIndex) return;
+    if (state.appliedIndex === (this.#stopped ? this.#durableIndex : this.#savedIndex)) return;
     this.#running = this.#saveNow();
     try {
       await this.#running;
@@ -103,8 +114,12 @@ export class Checkpoints {
     const capture = state.capture();
     await queueIndex.flush();
     await stateStore.save(capture.appliedIndex, capture.puts, capture.deletes);
-    await stateStore.flush();
     this.#savedIndex = capture.appliedIndex;
+    if (this.#stopped || clock.monotonicMs() - this.#flushedAtMs >= FLUSH_INTERVAL_MS) {
+      await stateStore.flush();
+      this.#flushedAtMs = clock.monotonicMs();
+      this.#durableIndex = capture.appliedIndex;
+    }
     state.captureSaved(capture);
     const tookMs = clock.monotonicMs() - startedAtMs;
     const { probe } = state;

@@ -1,5 +1,5 @@
 import { type GroupConfig, type TopicConfig } from '../messaging.js';
-import { BinaryReader, BinaryWriter } from '../pop/binary.js';
+import { type BinaryReader, BinaryWriter } from '../pop/binary.js';
 import { newDelivery, readDeliveryRow, writeDeliveryRow, type Delivery } from '../pop/rows.js';
 import { type LeaseSequence } from '../pop/delivery.js';
 import { readGroup, readTopic, writeGroup, writeTopic } from './commands.js';

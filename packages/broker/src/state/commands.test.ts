@@ -1,0 +1,123 @@
+import { describe, expect, test } from '@jest/globals';
+import { isMqError } from '@raftmq/base';
+import { decodeCommand, encodeCommand, isCommandMagic, type Command } from './commands.js';
+
+const name = { group: 'group-ä', topic: 'ns%topic', queueId: 3 };
+
+const commands: readonly Command[] = [
+  {
+    kind: 'put-topic',
+    ifMissing: false,
+    topic: { name: 'T', type: 'FIFO', queues: 8, permission: 6 },
+  },
+  { kind: 'delete-topic', name: 'T' },
+  { kind: 'put-group', ifMissing: true, group: { name: 'g', fifo: true, maxAttempts: 17 } },
+  { kind: 'delete-group', name: 'g' },
+  { kind: 'set-cluster-secret', secret: Buffer.alloc(32, 9) },
+  {
+    kind: 'deliver',
+    ...name,
+    topicEpoch: 12,
+    clientId: 'client@1',
+    autoRenew: true,
+    attemptId: 'attempt',
+    invisibleMs: 60_000,
+    endOffset: 2 ** 40,
+    runs: [
+      { fromOffset: 7, count: 1, dropped: true },
+      { fromOffset: 2 ** 40 - 3, count: 3, dropped: false },
+    ],
+  },
+  {
+    kind: 'deliver',
+    ...name,
+    topicEpoch: 1,
+    clientId: '',
+    autoRenew: false,
+    attemptId: null,
+    invisibleMs: 0,
+    endOffset: 0,
+    runs: [],
+  },
+  {
+    kind: 'ack',
+    ...name,
+    targets: [
+      { offset: 1, leaseId: 2 ** 45 },
+      { offset: 0, leaseId: 1 },
+    ],
+  },
+  { kind: 'change-invisible', ...name, offsets: [5, 3], leaseId: 8, invisibleMs: 1, suspend: true },
+  { kind: 'dead-letter', ...name, offset: 99 },
+  { kind: 'renew-leases', ...name, leaseIds: [1, 300], invisibleMs: 60_000, release: false },
+];
+
+function codeOf(run: () => unknown): string {
+  try {
+    run();
+  } catch (error) {
+    return isMqError(error) ? error.code : `foreign: ${String(error)}`;
+  }
+  return 'OK';
+}
+
+describe('commands', () => {
+  test.each(commands.map((command) => [command.kind, command] as const))(
+    '%s comes back as it was',
+    (_, command) => {
+      const record = encodeCommand(command);
+      expect(record.readUInt32BE(0)).toBe(record.length);
+      expect(isCommandMagic(record.readUInt32BE(4))).toBe(true);
+      const frame = Buffer.concat([Buffer.alloc(5, 0xee), record, Buffer.alloc(3, 0xee)]);
+      expect(decodeCommand(frame, 5, record.length)).toEqual(command);
+    },
+  );
+
+  test('bytes of an ack, as documented', () => {
+    const record = encodeCommand({
+      kind: 'ack',
+      group: 'g',
+      topic: 'T',
+      queueId: 1,
+      targets: [{ offset: 300, leaseId: 5 }],
+    });
+    expect(record.toString('hex')).toBe(
+      '00000012' + '524d5107' + '01' + '0167' + '0154' + '01' + '01' + 'ac02' + '05',
+    );
+  });
+
+  test('a record cut anywhere is refused by code', () => {
+    for (const command of commands) {
+      const record = encodeCommand(command);
+      for (let sizeBytes = 0; sizeBytes < record.length; sizeBytes++) {
+        const cut = Buffer.from(record.subarray(0, sizeBytes));
+        if (sizeBytes >= 4) cut.writeUInt32BE(sizeBytes, 0);
+        expect(codeOf(() => decodeCommand(cut, 0, sizeBytes))).toBe('LOG_CORRUPTED');
+      }
+    }
+  });
+
+  test('no flipped byte leads to anything but a command or an MqError', () => {
+    const seen = new Set<string>();
+    for (const command of commands) {
+      const record = encodeCommand(command);
+      for (let at = 0; at < record.length; at++) {
+        for (const flip of [0x01, 0x80, 0xff]) {
+          const damaged = Buffer.from(record);
+          damaged[at]! ^= flip;
+          seen.add(codeOf(() => decodeCommand(damaged, 0, damaged.length)));
+        }
+      }
+    }
+    expect([...seen].sort()).toEqual(['LOG_CORRUPTED', 'OK', 'VERSION_UNSUPPORTED']);
+  });
+
+  test('a kind or version of the future is refused by name', () => {
+    const kind = encodeCommand(commands[1]!);
+    kind.writeUInt32BE(0x524d5100 + 60, 4);
+    expect(codeOf(() => decodeCommand(kind, 0, kind.length))).toBe('VERSION_UNSUPPORTED');
+    const version = encodeCommand(commands[1]!);
+    version[8] = 2;
+    expect(codeOf(() => decodeCommand(version, 0, version.length))).toBe('VERSION_UNSUPPORTED');
+  });
+});
