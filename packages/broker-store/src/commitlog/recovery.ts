@@ -61,6 +61,7 @@ export async function recoverLog(options: RecoveryOptions): Promise<RecoveredLog
     }
     segments.push(await openLast(options, found[found.length - 1]!, terms));
     await disk.syncDirectory(directory);
+    await noteSuccessor(segments, options.strict);
   } catch (error) {
     for (const { file } of found) await file.close().catch(() => undefined);
     throw error;
@@ -125,16 +126,15 @@ async function openFinished(
       `the next segment continues index ${next.firstIndex - 1} of term ${next.prevTerm}, this one ends with term ${lastTerm}`,
     );
   }
-  if (!segment.mark.followed) {
-    await writeMark(segment, {
-      durableEnd: end,
-      batchEnd: end,
-      strict: options.strict,
-      followed: true,
-    });
-    await file.sync();
-  }
   return segment;
+}
+
+/** A crash while the last segment was created may have left the one before without the note that it is followed. */
+async function noteSuccessor(segments: readonly Segment[], strict: boolean): Promise<void> {
+  const before = segments.at(-2);
+  if (before === undefined || before.mark.followed) return;
+  await writeMark(before, { durableEnd: before.end, batchEnd: before.end, strict, followed: true });
+  await before.file!.sync();
 }
 
 function segmentFromSidecar(
