@@ -294,6 +294,47 @@ describe('send, receive, ack', () => {
   });
 });
 
+describe('turns', () => {
+  test('one delivery of a queue is on its way at a time; who comes second gets the rest', async () => {
+    await sendAll('a', 'b', 'c', 'd');
+    await service.putGroup({ name: 'g', fifo: false, maxAttempts: 5 });
+    node.hold = true;
+    const first = receive({ batchSize: 2 });
+    const second = receive({ batchSize: 2 });
+    await settle();
+    expect(node.waiting).toBe(1);
+    node.hold = false;
+    node.commit();
+    expect((await first).map((m) => m.body)).toEqual(['a', 'b']);
+    expect((await second).map((m) => m.body)).toEqual(['c', 'd']);
+  });
+
+  test('a receive without polling time waits for the turn of another, but not for ever', async () => {
+    await sendAll('a');
+    await service.putGroup({ name: 'g', fifo: false, maxAttempts: 5 });
+    node.hold = true;
+    const first = receive();
+    const second = receive();
+    await clock.advance(1_020);
+    expect(await second).toEqual([]);
+    node.hold = false;
+    node.commit();
+    expect(await first).toHaveLength(1);
+  });
+
+  test('what failed shares a batch with what is new', async () => {
+    await sendAll('a', 'b', 'c', 'd');
+    for (const { handle } of await receive()) {
+      await service.changeInvisible('g', 'T', target(handle), 0, false);
+    }
+    await sendAll('e', 'f', 'g', 'h');
+    expect((await receive({ batchSize: 4 })).map((m) => m.body)).toEqual(['a', 'b', 'e', 'f']);
+    const ones: string[] = [];
+    for (let i = 0; i < 4; i++) ones.push((await receive({ batchSize: 1 }))[0]!.body);
+    expect(ones.slice().sort()).toEqual(['c', 'd', 'g', 'h']);
+  });
+});
+
 describe('long polls', () => {
   test('a message wakes one poll; the others wait for their time and answer empty', async () => {
     const polls = [receive({ pollingMs: 5_000 }), receive({ pollingMs: 5_000 })];
@@ -540,7 +581,7 @@ describe('limits and failures', () => {
     node.hold = true;
     const lost = codeOf(service.send(topic, [message('b')]));
     await settle();
-    node.drop('lost');
+    node.lose();
     expect(await lost).toBe('HA_NOT_AVAILABLE');
     node.hold = false;
     state.roleChanged({ role: 'follower', term: 2, leaderId: 1, writable: false });

@@ -89,6 +89,13 @@ class World {
       count: 1,
       dropped: this.prng.chance(0.1),
     }));
+    // A message that is not due, because its time was moved since the plan was made, must be left out.
+    if (this.prng.chance(0.3) && this.messages.length > 0) {
+      const stray = this.prng.integer(0, this.messages.length - 1);
+      if (this.messages[stray]!.state !== 'new' && !retries.includes(stray)) {
+        runs.push({ fromOffset: stray, count: 1, dropped: this.prng.chance(0.5) });
+      }
+    }
     let offset = newFrom;
     for (let left = newMax; left > 0 && offset < this.messages.length; left--, offset++) {
       if (this.prng.chance(0.8)) runs.push({ fromOffset: offset, count: 1, dropped: false });
@@ -105,6 +112,7 @@ class World {
     for (const run of runs) {
       const message = this.messages[run.fromOffset]!;
       if (message.state === 'done') continue;
+      if (message.state === 'open' && message.visibleAtMs > this.nowMs) continue;
       if (run.dropped) {
         message.state = 'done';
         continue;
@@ -189,9 +197,9 @@ class World {
 }
 
 describe('concurrent delivery against one record per message', () => {
-  test.each([1, 2, 3, 4, 5, 6])('seed %i: 3,000 random operations', (seed) => {
+  test.each([1, 2, 3, 4, 5, 6])('seed %i: 2,000 random operations', (seed) => {
     const world = new World(seed);
-    for (let left = 3_000; left > 0; left--) world.step();
+    for (let left = 2_000; left > 0; left--) world.step();
     // Everything can be finished in the end.
     for (
       let round = 0;

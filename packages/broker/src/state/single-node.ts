@@ -1,4 +1,4 @@
-import { assert, MqError, silentLogger, type CancelTimer, type Clock } from '@raftmq/base';
+import { assert, MqError, type CancelTimer, type Clock } from '@raftmq/base';
 import {
   type Checkpoint,
   type QueueIndex,
@@ -266,6 +266,12 @@ export class SingleNode {
   hold = false;
   refuse: Parameters<Proposal['rejected']>[0] | null = null;
   proposed = 0;
+
+  /** Proposals that wait for {@link commit}. */
+  get waiting(): number {
+    return this.#queue.length;
+  }
+
   #queue: Proposal[] = [];
   #scheduled = false;
 
@@ -319,11 +325,22 @@ export class SingleNode {
     for (const machine of this.machines) machine.applied();
   }
 
-  /** Rejects what waits. */
-  drop(reason: Parameters<Proposal['rejected']>[0]): void {
+  /** Seals what waits into an entry that never commits: another leader's log won. */
+  lose(): void {
     const proposals = this.#queue;
     this.#queue = [];
-    for (const proposal of proposals) proposal.rejected(reason);
+    const sizeBytes = proposals.reduce((sum, p) => sum + p.sizeBytes, ENTRY_HEADER_SIZE_BYTES);
+    const frame = Buffer.alloc(sizeBytes);
+    const index = this.log.lastIndex + 1;
+    const context = {
+      index,
+      term: 1,
+      position: this.log.endPosition,
+      storeTimestampMs: this.clock.wallMs(),
+    };
+    let at = ENTRY_HEADER_SIZE_BYTES;
+    for (const proposal of proposals) at = proposal.write(frame, at, context);
+    for (const proposal of proposals) proposal.rejected('lost');
   }
 }
 
@@ -331,5 +348,3 @@ export class SingleNode {
 export function unexpectedFatal(error: unknown): void {
   throw new MqError('INTERNAL_ERROR', `fatal: ${String(error)}`);
 }
-
-export { silentLogger };

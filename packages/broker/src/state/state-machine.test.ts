@@ -273,6 +273,23 @@ describe('the state machine', () => {
     expect(contents(again.queueIndex)).not.toBe('[]');
   });
 
+  test('queue files that reach beyond the rows are cut back, those of unknown topics removed', async () => {
+    const load = await Load.start(7);
+    const config = { name: 'T', type: 'NORMAL' as const, queues: 1, permission: 6 };
+    load.command({ kind: 'put-topic', topic: config, ifMissing: false });
+    load.propose(...load.messages('T', 0, 2));
+    await load.leader.checkpoints.save();
+    const { queueIndex, stateStore } = load.leader;
+    queueIndex.append('T', 0, 2, 12_345, 1, 0);
+    queueIndex.append('T', 1, 0, 12_345, 1, 0);
+    queueIndex.append('ghost', 0, 0, 12_345, 1, 0);
+    await open(load.node.log, load.clock, queueIndex, stateStore);
+    expect([...queueIndex.entries].map(([key, entries]) => [key, entries.length])).toEqual([
+      ['T/0', 2],
+      ['T/1', 0],
+    ]);
+  });
+
   test('files of a deleted topic outlive it until the next checkpoint, so that a crash finds them', async () => {
     const load = await Load.start(3);
     const config = { name: 'T', type: 'NORMAL' as const, queues: 1, permission: 6 };
