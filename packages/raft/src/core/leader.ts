@@ -121,11 +121,14 @@ function advanceCommit(replica: Replica, leader: LeaderState): void {
   for (let i = 0; i < progress.length; i++) scratch[i] = progress[i]!.matchIndex;
   scratch[progress.length] = replica.durableIndex;
   const index = quorumValue(scratch);
-  if (index <= replica.commitIndex || index < leader.noopIndex) return;
-  assert(
-    replica.log.termAt(index) === replica.term,
-    'only own-term entries are committed by counting',
-  );
+  if (index <= replica.commitIndex) return;
+  if (!replica.commitsOldTerms) {
+    if (index < leader.noopIndex) return;
+    assert(
+      replica.log.termAt(index) === replica.term,
+      'only own-term entries are committed by counting',
+    );
+  }
   replica.commitThrough(index);
   leader.committed(index);
 }

@@ -18,6 +18,14 @@ export interface RaftCoreOptions {
   readonly random: Prng;
   /** What the state machine has applied already is committed; 0 when nothing. */
   readonly appliedIndex?: number;
+  /** Mistakes on purpose, for tests that must notice them; never set elsewhere. */
+  readonly testOnlyBugs?: TestOnlyBugs;
+}
+
+/** Mistakes that a simulator must be able to find. */
+export interface TestOnlyBugs {
+  /** A leader commits entries of earlier terms by counting replicas: figure 8 of the Raft paper. */
+  readonly commitsOldTerms: boolean;
 }
 
 /**
@@ -35,6 +43,7 @@ export class Replica {
   readonly config: RaftCoreConfig;
   readonly log: LogView;
   readonly effects: Effects;
+  readonly commitsOldTerms: boolean;
   readonly #random: Prng;
 
   role: Role = 'follower';
@@ -69,6 +78,7 @@ export class Replica {
     this.config = options.config;
     this.log = new LogView(options.log);
     this.#random = options.random;
+    this.commitsOldTerms = options.testOnlyBugs?.commitsOldTerms ?? false;
     // Appends and the term of their step are written side by side. When only the appends survived a power cut, that
     // term had a leader, and no vote of this replica in it has left: it may take the term from its log.
     const behindLog = options.hardState.term < this.log.lastTerm;

@@ -10,8 +10,8 @@ export interface DiskWorkOptions {
   readonly hardState: HardStateStore;
   readonly clock: Clock;
   readonly probe: RaftProbe;
-  /** Sends what had to wait for the disk. */
-  readonly send: (messages: readonly Message[]) => void;
+  /** Sends what had to wait for the disk; `term` was the core's when it was made. */
+  readonly send: (messages: readonly Message[], term: number) => void;
   /** Appends through `throughIndex`, and all disk work before them, are durable; `term` was the core's at their step. */
   readonly synced: (throughIndex: number, term: number) => void;
   /** An own append finished, perhaps behind others that have not: the disk has room for the next batch. */
@@ -117,7 +117,7 @@ export class DiskWork {
 
   #release(step: GatedStep): void {
     if (this.#halted) return;
-    if (step.messages.length > 0) this.#options.send(step.messages);
+    if (step.messages.length > 0) this.#options.send(step.messages, step.term);
     if (step.appendedThrough > 0) this.#options.synced(step.appendedThrough, step.term);
   }
 

@@ -1,6 +1,7 @@
 import { type Clock, type Logger, type Prng } from '@raftmq/base';
 import { type RaftCoreConfig } from '../core/config.js';
 import { type PeerStatus } from '../core/raft-core.js';
+import { type TestOnlyBugs } from '../core/replica.js';
 import { type NodeId } from '../core/types.js';
 import {
   type HardStateStore,
@@ -34,6 +35,8 @@ export interface RaftDriverOptions {
   readonly onFatal: (error: unknown) => void;
   /** Node's own event loop when left out. */
   readonly scheduler?: Scheduler;
+  /** Mistakes on purpose, for the simulator; never set elsewhere. */
+  readonly testOnlyBugs?: TestOnlyBugs;
 }
 
 /** A picture of one replica, for tools and metrics. */

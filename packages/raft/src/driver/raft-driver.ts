@@ -92,7 +92,10 @@ export class RaftDriver {
       hardState,
       clock,
       probe,
-      send: (messages) => this.#send(messages),
+      // What a term that is over promised may have been cut since, and nobody counts it any more.
+      send: (messages, term) => {
+        if (term === this.#core!.term) this.#send(messages);
+      },
       synced: (throughIndex, term) => this.#input({ kind: 'synced', throughIndex, term }),
       appendEnded: () => this.#scheduleTurnEnd(),
       failed: (error) => this.#fail(error),
@@ -105,7 +108,7 @@ export class RaftDriver {
    */
   async start(): Promise<void> {
     assert(this.#state === 'new', 'a driver is started once');
-    const { id, voters, random, config } = this.#options;
+    const { id, voters, random, config, testOnlyBugs } = this.#options;
     const log = this.#log;
     const hardState = raised(await this.#options.hardState.load(), log);
     // The core is not told what is applied: after a power cut the log may end before it, and grows again from a leader.
@@ -116,6 +119,7 @@ export class RaftDriver {
       log,
       hardState,
       random,
+      ...(testOnlyBugs === undefined ? {} : { testOnlyBugs }),
     });
     this.#lastTurnAtMs = this.#clock.monotonicMs();
     this.#state = 'running';

@@ -37,6 +37,7 @@ export class Cluster {
             committed: this.committed,
             invariants: () => this.#invariants,
             onCommitted: (entry) => this.workload.committed(valuesOf(entry), entry.index),
+            onElected: (node) => this.nemesis.leaderElected(node),
             onDeath: (node) => this.workload.nodeDied(node),
           },
           random.fork(`node ${id}`),

@@ -31,7 +31,6 @@ export class SimDisk {
   readonly #pending = new Set<Pending>();
   #stalledUntilMs = 0;
   #failNextSync = false;
-  #powerCuts = 0;
 
   constructor(world: World, random: Prng, times: DiskTimes) {
     this.#world = world;
@@ -53,12 +52,11 @@ export class SimDisk {
   processDied(): void {
     for (const pending of this.#pending) if (this.#random.chance(0.5)) pending.apply();
     this.#pending.clear();
+    this.#failNextSync = false;
   }
 
   /** The power went: only what was synced is certain to be there. To be called after {@link processDied}. */
   powerCut(): void {
-    this.#powerCuts++;
-    this.#failNextSync = false;
     this.#directory.powerCut(this.#random);
     for (const inode of this.#directory.inodes()) inode.powerCut(this.#random);
   }
@@ -105,12 +103,12 @@ export class SimDisk {
     const [minMs, maxMs] = kind === 'write' ? [writeMinMs, writeMaxMs] : [syncMinMs, syncMaxMs];
     const latencyMs = minMs + this.#random.next() * (maxMs - minMs);
     const startMs = Math.max(0, this.#stalledUntilMs - this.#world.nowMs);
-    const fails = kind === 'sync' && this.#failNextSync;
     return new Promise<void>((resolve, reject) => {
       const pending: Pending = { apply: effect };
       this.#pending.add(pending);
       this.#world.schedule(startMs + latencyMs, null, label, () => {
         if (!this.#pending.delete(pending)) return;
+        const fails = kind === 'sync' && this.#failNextSync;
         if (fails) this.#failNextSync = false;
         else effect();
         const answer = (): void => (fails ? reject(ioError(label)) : resolve());

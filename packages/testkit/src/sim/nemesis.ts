@@ -37,6 +37,29 @@ export class Nemesis {
     if (this.#scenario.faults.length > 0) this.#next();
   }
 
+  /** A node was elected: the most dangerous moments of a leader are its first. */
+  leaderElected(node: SimNode): void {
+    const { huntChance, huntWithinMs } = this.#scenario;
+    if (!this.#running || huntChance === 0 || !this.#random.chance(huntChance)) return;
+    this.#world.schedule(this.#random.next() * huntWithinMs, null, 'hunt', () => {
+      if (!this.#running) return;
+      this.#injected++;
+      const lengthMs = this.#lengthMs();
+      switch (this.#random.integer(0, 3)) {
+        case 0:
+          node.kill();
+          return this.#later(lengthMs, () => node.boot());
+        case 1:
+          node.powerCut();
+          return this.#later(lengthMs, () => node.boot());
+        case 2:
+          return node.pause(lengthMs);
+        default:
+          return this.#partition([node], lengthMs);
+      }
+    });
+  }
+
   /** No new faults; everything is repaired, and every node is started. */
   heal(): void {
     this.#running = false;
@@ -44,8 +67,7 @@ export class Nemesis {
     this.#network.heal();
     for (const node of this.#nodes) {
       node.disk.heal();
-      node.resume();
-      node.boot();
+      node.keepUp();
     }
   }
 

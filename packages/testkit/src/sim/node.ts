@@ -32,6 +32,8 @@ export interface NodeSurroundings {
   readonly invariants: () => readonly Invariant[];
   /** Entries committed for the first time. */
   readonly onCommitted: (entry: Entry) => void;
+  /** A node became leader. */
+  readonly onElected: (node: SimNode) => void;
   /** A process ended, and with it everyone who waited for it. */
   readonly onDeath: (node: SimNode) => void;
 }
@@ -54,6 +56,7 @@ export class SimNode implements WatchedNode {
   #checkpoint: HashCheckpoint = EMPTY_CHECKPOINT;
   #syncErrorPlanned = false;
   #stopping = false;
+  #keepUp = false;
 
   constructor(id: NodeId, around: NodeSurroundings, random: Prng) {
     const { world, scenario } = around;
@@ -111,8 +114,15 @@ export class SimNode implements WatchedNode {
     this.#stopping = false;
     this.#around.world.note(this.id, 'boot');
     this.#start(life).catch((error: unknown) => {
-      if (life.alive) this.#broken('restart', error);
+      if (life.alive) this.#failed('restart', error);
     });
+  }
+
+  /** From now on the process runs, and is started again should it end. */
+  keepUp(): void {
+    this.#keepUp = true;
+    if (this.#life !== null) this.#life.pausedUntilMs = 0;
+    this.boot();
   }
 
   /** kill -9: the page cache stays. */
@@ -136,10 +146,6 @@ export class SimNode implements WatchedNode {
     );
   }
 
-  resume(): void {
-    if (this.#life !== null) this.#life.pausedUntilMs = 0;
-  }
-
   /** SIGTERM: stops the driver, closes the log, exits. */
   stopCleanly(): void {
     const [life, driver, log] = [this.#life, this.#driver, this.#log];
@@ -152,7 +158,7 @@ export class SimNode implements WatchedNode {
       if (life.alive) this.#die('stopped', true);
     };
     stopped().catch((error: unknown) => {
-      if (life.alive) this.#broken('clean-stop', error);
+      if (life.alive) this.#failed('clean-stop', error);
     });
   }
 
@@ -167,7 +173,7 @@ export class SimNode implements WatchedNode {
   compact(index: number): void {
     if (this.#log === null || this.#stopping) return;
     this.#log.compactThrough(index).catch((error: unknown) => {
-      if (!this.#syncErrorPlanned) this.#broken('compaction', error);
+      this.#failed('compaction', error);
     });
   }
 
@@ -217,9 +223,9 @@ export class SimNode implements WatchedNode {
       clock,
       random: this.#random.fork(`election ${world.nowMs}`),
       logger,
-      onFatal: (error) => this.#fatal(error),
+      onFatal: (error) => this.#failed('no-crash', error),
       scheduler: { defer: (run) => void world.schedule(0, life, 'turn end', run) },
-      ...(plant === 'commit-old-term' ? { testOnlyBugs: { commitOldTerms: true } } : {}),
+      ...(plant === 'commit-old-term' ? { testOnlyBugs: { commitsOldTerms: true } } : {}),
     });
     this.#driver = driver;
     await driver.start();
@@ -235,12 +241,14 @@ export class SimNode implements WatchedNode {
   }
 
   #roleChanged(status: RoleStatus): void {
+    const elected = status.role === 'leader' && this.role.role !== 'leader';
     this.role = status;
     this.#around.world.note(
       this.id,
       `${status.role} term=${status.term} leader=${status.leaderId ?? '-'}${status.writable ? ' writable' : ''}`,
     );
     for (const invariant of this.#around.invariants()) invariant.roleChanged?.(this, status);
+    if (elected) this.#around.onElected(this);
   }
 
   #appending(entries: readonly Entry[]): void {
@@ -259,8 +267,9 @@ export class SimNode implements WatchedNode {
     }
   }
 
-  #fatal(error: unknown): void {
-    if (!this.#syncErrorPlanned) return this.#broken('no-crash', error);
+  /** The process cannot go on: because of a planned disk error, or because `invariant` does not hold. */
+  #failed(invariant: string, error: unknown): void {
+    if (!this.#syncErrorPlanned) return this.#broken(invariant, error);
     this.#around.world.note(this.id, `dies of a disk error: ${errorText(error)}`);
     // The kernel may show bytes that the disk does not have: the machine is rebooted before the process comes back.
     this.#around.world.schedule(0, null, 'disk error', () => this.powerCut());
@@ -288,5 +297,6 @@ export class SimNode implements WatchedNode {
     this.#around.network.nodeDown(this.id, noticed);
     this.disk.processDied();
     this.#around.onDeath(this);
+    if (this.#keepUp) this.#around.world.schedule(0, null, 'start again', () => this.boot());
   }
 }

@@ -2,7 +2,7 @@ import { createPrng, errorText } from '@raftmq/base';
 import { Cluster } from './cluster.js';
 import { type Plant } from './plants.js';
 import { drawScenario, type Scenario } from './scenario.js';
-import { Violation, World } from './world.js';
+import { type Violation, World } from './world.js';
 
 export interface RunOptions {
   readonly seed: number;

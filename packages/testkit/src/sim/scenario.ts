@@ -38,6 +38,10 @@ export interface Scenario {
   readonly faultEveryMs: number;
   /** How long faults last at most: cuts, pauses, stalls, downtime. */
   readonly faultLengthMaxMs: number;
+  /** Share of new leaders that are struck within moments of their election. */
+  readonly huntChance: number;
+  /** Longest time a new leader has before it is struck. */
+  readonly huntWithinMs: number;
   /** Length of the phase with faults. */
   readonly safetyMs: number;
   /** Once healed, the group must agree within this time. */
@@ -62,6 +66,7 @@ export function drawScenario(seed: number, random: Prng): Scenario {
   const faults = faultKinds.filter(() => random.chance(0.5));
   const proposalTimeoutMs = unitMs * random.pick([3, 10, 20]);
   const network = drawNetwork(unitMs, random);
+  const recordBytesMax = random.pick([16, 200, 2000]);
   return {
     seed,
     nodeCount: random.pick([3, 3, 3, 5, 5]),
@@ -99,17 +104,19 @@ export function drawScenario(seed: number, random: Prng): Scenario {
     },
     network,
     disk: drawDisk(unitMs, random),
-    segmentSizeBytes: random.pick([2048, 8192, 32_768]),
+    segmentSizeBytes: random.pick([6, 20, 100]) * Math.max(600, recordBytesMax),
     cacheBytes: random.pick([1024, 65_536]),
     faults,
     faultEveryMs: unitMs * random.pick([1, 3, 8]),
     faultLengthMaxMs: unitMs * random.pick([1, 4, 10]),
+    huntChance: faults.length > 0 && random.chance(0.3) ? random.pick([0.3, 0.9]) : 0,
+    huntWithinMs: unitMs * random.pick([0.02, 0.1, 0.5]),
     safetyMs: unitMs * random.pick([20, 40, 60]),
     livenessMs: unitMs * 60 + proposalTimeoutMs,
     clients: random.integer(1, 4),
     thinkMs: unitMs * random.pick([0.05, 0.2, 1]),
     burstMax: random.pick([1, 3, 12]),
-    recordBytesMax: random.pick([16, 200, 3000]),
+    recordBytesMax,
     checkpointChance: random.pick([0, 0.02, 0.3]),
     compactEveryMs: random.chance(0.5) ? unitMs * 4 : Infinity,
     readChance: random.pick([0, 0.2, 0.6]),

@@ -4,10 +4,57 @@ import { type SimInode } from './sim-inode.js';
 /** One change of names that happens as a whole: null takes a name away. */
 type NameChange = readonly (readonly [path: string, inode: SimInode | null])[];
 
+/** Paths to files, by directory. */
+class NameTable {
+  readonly #directories = new Map<string, Map<string, SimInode>>();
+
+  get(path: string): SimInode | null {
+    const slash = path.lastIndexOf('/');
+    return this.#directories.get(path.slice(0, slash))?.get(path.slice(slash + 1)) ?? null;
+  }
+
+  set(path: string, inode: SimInode): void {
+    const slash = path.lastIndexOf('/');
+    const directory = path.slice(0, slash);
+    const names = this.#directories.get(directory) ?? new Map<string, SimInode>();
+    this.#directories.set(directory, names);
+    names.set(path.slice(slash + 1), inode);
+  }
+
+  delete(path: string): void {
+    const slash = path.lastIndexOf('/');
+    this.#directories.get(path.slice(0, slash))?.delete(path.slice(slash + 1));
+  }
+
+  /** Names of files and directories right below `directory`, ascending. */
+  names(directory: string): string[] {
+    const found = [...(this.#directories.get(directory)?.keys() ?? [])];
+    for (const [other, names] of this.#directories) {
+      if (names.size > 0 && other.startsWith(directory + '/')) {
+        found.push(other.slice(directory.length + 1).split('/')[0]!);
+      }
+    }
+    return [...new Set(found)].sort();
+  }
+
+  /** Every path with its file. */
+  *entries(): Iterable<readonly [path: string, inode: SimInode]> {
+    for (const [directory, names] of this.#directories) {
+      for (const [name, inode] of names) yield [`${directory}/${name}`, inode];
+    }
+  }
+
+  replaceWith(other: NameTable): void {
+    this.#directories.clear();
+    for (const [directory, names] of other.#directories)
+      this.#directories.set(directory, new Map(names));
+  }
+}
+
 /** The names of one disk, as processes see them and as they would be after a power cut. */
 export class SimDirectory {
-  readonly #names = new Map<string, SimInode>();
-  readonly #durable = new Map<string, SimInode>();
+  readonly #names = new NameTable();
+  readonly #durable = new NameTable();
   /** Changes behind the last sync of their directory, in order. */
   readonly #changes = new Map<string, NameChange[]>();
 
@@ -19,24 +66,24 @@ export class SimDirectory {
   }
 
   inode(path: string): SimInode | null {
-    return this.#names.get(path) ?? null;
+    return this.#names.get(path);
   }
 
   durableInode(path: string): SimInode | null {
-    return this.#durable.get(path) ?? null;
+    return this.#durable.get(path);
   }
 
   /** Every file that still has a name. */
   inodes(): Set<SimInode> {
-    return new Set(this.#names.values());
+    return new Set([...this.#names.entries()].map(([, inode]) => inode));
   }
 
   names(directory: string): string[] {
-    return namesIn(this.#names, directory);
+    return this.#names.names(directory);
   }
 
   durableNames(directory: string): string[] {
-    return namesIn(this.#durable, directory);
+    return this.#durable.names(directory);
   }
 
   create(path: string, inode: SimInode): void {
@@ -45,7 +92,7 @@ export class SimDirectory {
 
   rename(from: string, to: string): void {
     const inode = this.#names.get(from);
-    if (inode === undefined) return;
+    if (inode === null) return;
     this.#change(parentOf(to), [
       [from, null],
       [to, inode],
@@ -58,8 +105,8 @@ export class SimDirectory {
 
   /** Removes all names below `directory`. */
   removeUnder(directory: string): void {
-    for (const path of [...this.#names.keys()].sort())
-      if (path.startsWith(directory + '/')) this.unlink(path);
+    const paths = [...this.#names.entries()].map(([path]) => path);
+    for (const path of paths.sort()) if (path.startsWith(directory + '/')) this.unlink(path);
   }
 
   /** How far a sync of `directory` that is called now reaches. */
@@ -70,7 +117,7 @@ export class SimDirectory {
   /** Makes the first `count` changes durable. Two syncs of one directory under way at a time do no harm. */
   sync(directory: string, count: number): void {
     const changes = this.#changes.get(directory);
-    if (changes === undefined) return;
+    if (changes === undefined || changes.length === 0) return;
     this.#durableVersion++;
     for (const change of changes.splice(0, count)) apply(this.#durable, change);
   }
@@ -82,8 +129,7 @@ export class SimDirectory {
       this.sync(directory, random.chance(0.4) ? 0 : random.integer(0, changes.length));
     }
     this.#changes.clear();
-    this.#names.clear();
-    for (const [path, inode] of this.#durable) this.#names.set(path, inode);
+    this.#names.replaceWith(this.#durable);
   }
 
   #change(directory: string, change: NameChange): void {
@@ -94,20 +140,11 @@ export class SimDirectory {
   }
 }
 
-function apply(names: Map<string, SimInode>, change: NameChange): void {
+function apply(names: NameTable, change: NameChange): void {
   for (const [path, inode] of change) {
     if (inode === null) names.delete(path);
     else names.set(path, inode);
   }
-}
-
-function namesIn(names: ReadonlyMap<string, SimInode>, directory: string): string[] {
-  const prefix = directory.endsWith('/') ? directory : directory + '/';
-  const found = new Set<string>();
-  for (const path of names.keys()) {
-    if (path.startsWith(prefix)) found.add(path.slice(prefix.length).split('/')[0]!);
-  }
-  return [...found].sort();
 }
 
 function parentOf(path: string): string {
