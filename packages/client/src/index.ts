@@ -10,6 +10,11 @@ export {
   type TopicStatus,
 } from './admin/model.js';
 export { MessageView } from './consumer/message-view.js';
+export {
+  PushConsumer,
+  type MessageListener,
+  type PushConsumerOptions,
+} from './consumer/push-consumer.js';
 export { SimpleConsumer, type SimpleConsumerOptions } from './consumer/simple-consumer.js';
 export { type FilterInput, type SubscriptionsInput } from './consumer/subscription.js';
 export { addressesOf, parseEndpoints } from './endpoints.js';

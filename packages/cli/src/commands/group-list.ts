@@ -7,16 +7,13 @@ interface GroupRow {
   readonly name: string;
   readonly fifo: boolean;
   readonly maxAttempts: number;
-  readonly topics: number;
-  /** Messages that are not acknowledged yet. */
-  readonly lag: number;
-  readonly inFlight: number;
+  readonly groups: string[];
 }
 
 /** `raftmq group list`. */
 export const groupListCommand: Command = {
   name: 'group list',
-  summary: 'Lists the consumer groups of the cluster.',
+  summary: 'Lists the consumer groups of the cluster; `group describe` shows how far one has come.',
   positionals: [],
   options: { ...ADMIN_OPTIONS, ...JSON_OPTION },
   run: async ({ options, output }) => {
@@ -29,11 +26,9 @@ export const groupListCommand: Command = {
       group.name,
       group.fifo ? 'in order' : 'concurrent',
       group.maxAttempts,
-      group.topics,
-      group.lag,
-      group.inFlight,
+      group.groups.join(' '),
     ]);
-    const heads = ['GROUP', 'MODE', 'ATTEMPTS', 'TOPICS', 'LAG', 'IN FLIGHT'];
+    const heads = ['GROUP', 'MODE', 'ATTEMPTS', 'BROKER GROUPS'];
     for (const line of table(heads, rows)) output.data(line);
     return 0;
   },
@@ -41,21 +36,11 @@ export const groupListCommand: Command = {
 
 /** One row per consumer group, over all broker groups. */
 function mergeGroups(statuses: readonly ConsumerGroupStatus[]): readonly GroupRow[] {
-  const byName = new Map<string, ConsumerGroupStatus[]>();
-  for (const status of statuses) {
-    byName.set(status.group.name, [...(byName.get(status.group.name) ?? []), status]);
+  const rows = new Map<string, GroupRow>();
+  for (const { brokerGroup, group } of statuses) {
+    const groups = [...(rows.get(group.name)?.groups ?? []), brokerGroup];
+    const { name, fifo, maxAttempts } = group;
+    rows.set(name, { name, fifo, maxAttempts, groups });
   }
-  const rows = [...byName.values()].map((same) => {
-    const { name, fifo, maxAttempts } = same[0]!.group;
-    const progress = same.flatMap((status) => status.progress);
-    return {
-      name,
-      fifo,
-      maxAttempts,
-      topics: new Set(progress.map((entry) => entry.topic)).size,
-      lag: progress.reduce((sum, entry) => sum + entry.maxOffset - entry.committedOffset, 0),
-      inFlight: progress.reduce((sum, entry) => sum + entry.inFlight, 0),
-    };
-  });
-  return rows.sort((a, b) => a.name.localeCompare(b.name));
+  return [...rows.values()].sort((a, b) => a.name.localeCompare(b.name));
 }

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { isMqError, MqError } from '@raftmq/base';
+import { isMqError, type MqError } from '@raftmq/base';
 import {
   encodeSendMessageResponse,
   encodeStatusResponse,

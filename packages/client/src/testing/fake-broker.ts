@@ -5,6 +5,7 @@ import {
   decodeAckMessageRequest,
   decodeChangeInvisibleDurationRequest,
   decodeForwardToDeadLetterRequest,
+  decodeQueryAssignmentRequest,
   decodeQueryRouteRequest,
   decodeReceiveMessageRequest,
   decodeSendMessageRequest,
@@ -151,7 +152,7 @@ export class FakeBroker {
   }
 
   async #route(bytes: Buffer, assignment: boolean): Promise<Buffer> {
-    const { topic } = decodeQueryRouteRequest(bytes);
+    const { topic } = (assignment ? decodeQueryAssignmentRequest : decodeQueryRouteRequest)(bytes);
     const own = await this.onRoute(topic.name, this.calls('queryRoute'));
     if (own !== null) return own;
     if (!this.topics.has(topic.name)) {
@@ -302,9 +303,9 @@ export function fakeMessage(
   };
 }
 
-/** Polls until `condition` holds. @throws Error after 10 s */
+/** Polls until `condition` holds. @throws Error after 4 s, before the test itself times out */
 export async function until(condition: () => boolean): Promise<void> {
-  const endsAt = Date.now() + 10_000;
+  const endsAt = Date.now() + 4_000;
   while (!condition()) {
     if (Date.now() > endsAt) throw new Error('the condition did not come true in time');
     await new Promise((resolve) => setTimeout(resolve, 2));
