@@ -1,5 +1,6 @@
 import {
   createMetricsRegistry,
+  errorText,
   exposeMetrics,
   Lifecycle,
   nodeDisk,
@@ -9,27 +10,19 @@ import {
   type DiskUsage,
   type Logger,
 } from '@raftmq/base';
-import { NameserverClient, parseStoredHost } from '@raftmq/protocol';
+import { parseStoredHost } from '@raftmq/protocol';
 import { type RoleStatus } from '@raftmq/raft';
 import { RpcServer } from '@raftmq/rpc';
 import { adminMethods } from './admin/admin-service.js';
 import { type AdminSource } from './admin/admin-source.js';
-import {
-  advertisedHost,
-  checkNodeSettings,
-  joinHostPort,
-  parsePeers,
-  type Peer,
-} from './config.js';
-import { Forwarder } from './forward/forwarder.js';
-import { GroupDirectory, type ReplicaAddress } from './forward/group-directory.js';
-import { LeaderWatch } from './forward/leader-watch.js';
-import { PeerChannels } from './forward/peer-channels.js';
+import { GroupAddresses } from './addresses.js';
+import { brokerRegistration } from './broker-registration.js';
+import { checkNodeSettings, joinHostPort, parsePeers, type Peer } from './config.js';
+import { openEdge } from './edge.js';
 import { messagingServiceMethods } from './handlers/messaging-service.js';
 import { type EdgeServices } from './handlers/services.js';
 import { MessagingService } from './messaging-service/messaging-service.js';
 import { DiskWatermark } from './ops/disk-watermark.js';
-import { EdgeProbe } from './ops/edge-probe.js';
 import { brokerMetrics } from './ops/metrics.js';
 import { Readiness } from './ops/readiness.js';
 import { groupProgress, queueStats } from './ops/replica-stats.js';
@@ -37,7 +30,6 @@ import { RetentionLoop } from './ops/retention-loop.js';
 import { RegistrationClient } from './registration/registration-client.js';
 import { openReplica, type Replica } from './replica.js';
 import { type BrokerSettings } from './settings.js';
-import { ClientRegistry } from './telemetry/client-registry.js';
 import { endTelemetry } from './telemetry/telemetry.js';
 
 export interface BrokerOptions {
@@ -61,6 +53,7 @@ export class Broker {
   readonly #options: BrokerOptions;
   readonly #lifecycle: Lifecycle;
   readonly #peers: readonly Peer[];
+  readonly #addresses: GroupAddresses;
   readonly #startedAtMs: number;
   #draining = false;
   #stopping: Promise<void> | null = null;
@@ -69,8 +62,7 @@ export class Broker {
   #messaging!: MessagingService;
   #server!: RpcServer;
   #observability!: ObservabilityServer;
-  #forwarder!: Forwarder;
-  #registry!: ClientRegistry;
+  #services!: EdgeServices;
   #registration: RegistrationClient | null = null;
 
   private constructor(options: BrokerOptions) {
@@ -82,7 +74,9 @@ export class Broker {
     this.#clock = options.clock ?? systemClock;
     this.#lifecycle = new Lifecycle(logger);
     this.#peers = parsePeers(settings.peers, settings.nodeId);
+    this.#addresses = new GroupAddresses(settings, this.#peers, () => this.#server.port);
     this.#startedAtMs = this.#clock.wallMs();
+    this.#warnOfPorts();
   }
 
   /**
@@ -115,7 +109,8 @@ export class Broker {
 
   /** What clients are told to connect to. */
   get grpcAddress(): string {
-    return joinHostPort(advertisedHost(this.#settings, this.#peers), this.grpcPort);
+    const { host, port } = this.#addresses.own;
+    return joinHostPort(host, port);
   }
 
   /**
@@ -125,6 +120,17 @@ export class Broker {
   stop(): Promise<void> {
     this.#stopping ??= this.#stop();
     return this.#stopping;
+  }
+
+  /** Another port than in `peers` is right behind a port mapping, and a mistake everywhere else. */
+  #warnOfPorts(): void {
+    const { nodeId, grpcPort, raftPort } = this.#settings;
+    const own = this.#peers.find((peer) => peer.nodeId === nodeId);
+    if (own === undefined || (own.grpcPort === grpcPort && own.raftPort === raftPort)) return;
+    this.#logger.warn(
+      { grpcPort, raftPort, peersGrpcPort: own.grpcPort, peersRaftPort: own.raftPort },
+      'this replica listens on other ports than peers says',
+    );
   }
 
   async #start(): Promise<void> {
@@ -150,7 +156,17 @@ export class Broker {
     this.#messaging = this.#openMessaging();
     await disk.start();
     this.#lifecycle.opened('disk watermark', () => disk.close());
-    const services = this.#openEdge(disk);
+    const services = openEdge({
+      settings,
+      addresses: this.#addresses,
+      messaging: this.#messaging,
+      disk,
+      clock: this.#clock,
+      logger: this.#logger,
+      lifecycle: this.#lifecycle,
+      draining: () => this.#draining,
+    });
+    this.#services = services;
     await this.#openServers(services, disk);
     await this.#replica.driver.start();
     this.#startLoops();
@@ -159,7 +175,6 @@ export class Broker {
 
   #openMessaging(): MessagingService {
     const { state, driver, queueIndex, log } = this.#replica;
-    const host = advertisedHost(this.#settings, this.#peers);
     const messaging = new MessagingService({
       state,
       proposer: driver,
@@ -169,77 +184,10 @@ export class Broker {
       logger: this.#logger,
       settings: this.#settings,
       brokerGroup: this.#settings.group,
-      storeHost: parseStoredHost(joinHostPort(host, this.#settings.remotingPort)),
+      storeHost: parseStoredHost(joinHostPort(this.#addresses.host, this.#settings.remotingPort)),
     });
     this.#lifecycle.opened('messaging', () => messaging.stop());
     return messaging;
-  }
-
-  #openEdge(disk: DiskWatermark): EdgeServices {
-    const settings = this.#settings;
-    const messaging = this.#messaging;
-    const clock = this.#clock;
-    const probe = new EdgeProbe();
-    const role = (): RoleStatus => messaging.role;
-    const channels = new PeerChannels();
-    this.#lifecycle.opened('connections to peers', () => channels.close());
-    const watch = new LeaderWatch({ clock, role });
-    const directory = new GroupDirectory({
-      ownGroup: settings.group,
-      role,
-      ownReplicas: () => this.#ownReplicas(),
-      ownTopic: (topic) => messaging.topic(topic),
-      lookup: this.#openLookup(),
-      clock,
-      logger: this.#logger,
-      cacheMs: settings.routeCacheMs,
-    });
-    this.#forwarder = new Forwarder({
-      ownGroup: settings.group,
-      role,
-      watch,
-      leaderAddress: (group) => directory.leaderAddress(group),
-      suspect: (group) => directory.suspect(group),
-      channel: (address) => channels.to(address),
-      clock,
-      probe,
-      holdMs: settings.forwardHoldMs,
-      inFlightMax: settings.forwardInFlightMax,
-    });
-    this.#lifecycle.opened('forwarding', () => {
-      this.#forwarder.close();
-      watch.close();
-    });
-    this.#registry = new ClientRegistry({
-      clock,
-      clientsMax: settings.clientsMax,
-      streamsMax: settings.clientStreamsMax,
-      expiryMs: settings.clientExpiryMs,
-      scanIntervalMs: settings.clientScanIntervalMs,
-      expired: (clientId, group) => messaging.clientGone(clientId, group),
-    });
-    this.#lifecycle.opened('client registry', () => this.#registry.close());
-    return {
-      ownGroup: settings.group,
-      settings,
-      messaging,
-      forwarder: this.#forwarder,
-      directory,
-      registry: this.#registry,
-      clock,
-      logger: this.#logger,
-      probe,
-      draining: () => this.#draining,
-      sendRefusal: () => disk.refusal(),
-    };
-  }
-
-  #openLookup(): ((topic: string) => ReturnType<NameserverClient['topicRoute']>) | null {
-    const addresses = this.#settings.namesrvAddr;
-    if (addresses.length === 0) return null;
-    const client = new NameserverClient({ addresses, timeoutMs: 1_000 });
-    this.#lifecycle.opened('route queries', () => client.close());
-    return (topic) => client.topicRoute(topic);
   }
 
   async #openServers(services: EdgeServices, disk: DiskWatermark): Promise<void> {
@@ -305,8 +253,8 @@ export class Broker {
       edge: services.probe,
       rpc: this.#server.probe,
       connections: () => this.#server.connections,
-      registry: this.#registry,
-      forwarding: () => this.#forwarder.inFlight,
+      registry: services.registry,
+      forwarding: () => services.forwarder.inFlight,
       disk,
       raft: driver.probe,
       raftStatus: () => driver.status(),
@@ -325,12 +273,12 @@ export class Broker {
       cluster,
       group,
       nodeId,
-      voters: this.#peers.length === 0 ? [nodeId] : this.#peers.map((peer) => peer.nodeId),
+      voters: this.#addresses.voters,
       replicas: () =>
-        this.#ownReplicas().map(({ nodeId: id, host, port }) => ({
+        this.#addresses.replicas().map(({ nodeId: id, host, port }) => ({
           nodeId: id,
           grpcAddress: joinHostPort(host, port),
-          raftAddress: this.#raftAddress(id),
+          raftAddress: this.#addresses.raft(id),
         })),
       messaging: this.#messaging,
       raft: {
@@ -360,35 +308,17 @@ export class Broker {
   }
 
   #openRegistration(): void {
-    const { cluster, group, nodeId, namesrvAddr, remotingPort } = this.#settings;
-    const host = advertisedHost(this.#settings, this.#peers);
-    const { watched } = this.#replica;
     const registration = new RegistrationClient({
-      addresses: namesrvAddr,
-      registration: () => {
-        const { term, leaderId } = this.#messaging.role;
-        return {
-          cluster,
-          group,
-          nodeId,
+      addresses: this.#settings.namesrvAddr,
+      registration: () =>
+        brokerRegistration({
+          settings: this.#settings,
+          addresses: this.#addresses,
+          messaging: this.#messaging,
           startedAtMs: this.#startedAtMs,
-          grpcAddress: this.grpcAddress,
-          remotingAddress: joinHostPort(host, remotingPort),
-          metricsAddress: joinHostPort(host, this.metricsPort),
-          raftAddress: this.#raftAddress(nodeId),
-          term,
-          leaderId: leaderId ?? -1,
-          topicsVersion: watched.topicsVersion,
-          topics: [...this.#messaging.topics()].map(({ name, type, queues, permission }) => ({
-            name,
-            type,
-            readQueues: queues,
-            writeQueues: queues,
-            permission,
-          })),
-          topicsUnchanged: false,
-        };
-      },
+          metricsPort: this.metricsPort,
+          topicsVersion: this.#replica.watched.topicsVersion,
+        }),
       logger: this.#logger,
       clock: this.#clock,
     });
@@ -397,33 +327,13 @@ export class Broker {
     this.#lifecycle.opened('registration', () => registration.close());
   }
 
-  /** Where clients reach the replicas of this group; its own address as advertised, the others' as in `peers`. */
-  #ownReplicas(): readonly ReplicaAddress[] {
-    const own = {
-      nodeId: this.#settings.nodeId,
-      host: advertisedHost(this.#settings, this.#peers),
-      port: this.#server.port,
-    };
-    if (this.#peers.length === 0) return [own];
-    return this.#peers.map((peer) =>
-      peer.nodeId === own.nodeId && this.#settings.advertisedHost !== ''
-        ? { ...own, port: peer.grpcPort }
-        : { nodeId: peer.nodeId, host: peer.grpcHost, port: peer.grpcPort },
-    );
-  }
-
-  #raftAddress(nodeId: number): string {
-    const peer = this.#peers.find((candidate) => candidate.nodeId === nodeId);
-    return peer === undefined ? '' : joinHostPort(peer.raftHost, peer.raftPort);
-  }
-
   async #stop(): Promise<void> {
     this.#draining = true;
     this.#registration?.close();
     await this.#handOver();
-    this.#forwarder.drain();
+    this.#services.forwarder.drain();
     this.#messaging.stop();
-    endTelemetry(this.#registry);
+    endTelemetry(this.#services.registry);
     await this.#lifecycle.close(this.#settings.shutdownTimeoutMs);
   }
 
@@ -438,7 +348,7 @@ export class Broker {
     const done = driver.transferLeadership(null).then(
       () => this.#logger.info({}, 'leadership handed over'),
       (error: unknown) =>
-        this.#logger.warn({ error: String(error) }, 'leadership could not be handed over'),
+        this.#logger.warn({ error: errorText(error) }, 'leadership could not be handed over'),
     );
     await Promise.race([done, tooLate]);
     cancel();

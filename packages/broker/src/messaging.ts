@@ -98,9 +98,19 @@ export interface Messaging {
   /** [] when nothing came in time. Creates the group with defaults on first use. */
   receive(request: ReceiveRequest): Promise<readonly DeliveredMessage[]>;
   /** One entry per target, in order: null = acknowledged. */
-  ack(group: string, topic: string, targets: readonly AckTarget[]): Promise<readonly (MqError | null)[]>;
+  ack(
+    group: string,
+    topic: string,
+    targets: readonly AckTarget[],
+  ): Promise<readonly (MqError | null)[]>;
   /** @returns the new receipt handle */
-  changeInvisible(group: string, topic: string, target: AckTarget, invisibleMs: number, suspend: boolean): Promise<string>;
+  changeInvisible(
+    group: string,
+    topic: string,
+    target: AckTarget,
+    invisibleMs: number,
+    suspend: boolean,
+  ): Promise<string>;
   forwardToDeadLetterQueue(group: string, topic: string, target: AckTarget): Promise<void>;
   /** The client said goodbye or expired: what auto-renew held for it becomes visible after 1 s. */
   clientGone(clientId: string, group: string | null): void;

@@ -1,0 +1,180 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { MqError } from '@raftmq/base';
+import { loadService, type RpcError } from '@raftmq/rpc';
+import { callContext, callUnary, EdgeFixture } from '../handlers/edge-fixture.js';
+import { adminMethods } from './admin-service.js';
+import { type AdminSource } from './admin-source.js';
+
+const service = loadService('raftmq.admin.v1.Admin');
+let edge: EdgeFixture;
+let transfers: (number | null)[];
+let source: AdminSource;
+beforeEach(() => {
+  edge = new EdgeFixture();
+  transfers = [];
+  source = {
+    cluster: 'DefaultCluster',
+    group: 'broker-a',
+    nodeId: 0,
+    voters: [0, 1, 2],
+    replicas: () => [{ nodeId: 0, grpcAddress: '10.0.0.1:8081', raftAddress: '' }],
+    messaging: edge.messaging,
+    raft: {
+      status: () =>
+        ({
+          role: 'leader',
+          term: 4,
+          leaderId: null,
+          firstIndex: 1,
+          lastIndex: 9,
+          commitIndex: 8,
+        }) as never,
+      digest: () => ({ appliedIndex: 7, digest: 'abc' }),
+      transferLeadership: async (target) => {
+        transfers.push(target);
+      },
+    },
+    queueStats: () => [{ queueId: 0, minOffset: 1, maxOffset: 5 }],
+    groupProgress: () => [
+      { topic: 'orders', queueId: 0, committedOffset: 3, maxOffset: 5, inFlight: 2 },
+    ],
+  };
+});
+afterEach(() => {
+  edge.registry.close();
+  edge.forwarder.close();
+});
+
+async function call<Answer = { code: number; message: string }>(
+  name: string,
+  request: object,
+  headers = {},
+): Promise<Answer> {
+  const codec = service.get(name)!;
+  const method = adminMethods(edge.services, source).find(
+    (candidate) => candidate.path === codec.path,
+  )!;
+  const bytes = await callUnary(
+    method,
+    codec.request.encode(request),
+    callContext(method.path, headers),
+  );
+  return codec.response.decode(bytes) as Answer;
+}
+const put = (topic: object, createOnly = false) => call('PutTopic', { topic, createOnly });
+
+describe('topics', () => {
+  it('are created with defaults, changed, and deleted', async () => {
+    expect(await put({ name: 'orders' })).toMatchObject({ code: 20000 });
+    expect(edge.messaging.topic('orders')).toEqual({
+      name: 'orders',
+      type: 'NORMAL',
+      queues: 8,
+      permission: 6,
+    });
+    expect((await put({ name: 'orders', queues: 16, permission: 4 })).code).toBe(20000);
+    expect(edge.messaging.topic('orders')).toMatchObject({ queues: 16, permission: 4 });
+    expect((await call('DeleteTopic', { name: 'orders' })).code).toBe(20000);
+    expect((await call('DeleteTopic', { name: 'orders' })).code).toBe(40402);
+  });
+
+  it.each([
+    [{ name: 'a/b' }, 40002],
+    [{ name: 't', type: 'ODD' }, 40000],
+    [{ name: 't', queues: -1 }, 40000],
+    [{ name: 't', queues: 1_025 }, 40000],
+    [{ name: 't', permission: 8 }, 40000],
+  ])('are refused: %j', async (topic, code) => {
+    expect((await put(topic)).code).toBe(code);
+    expect(edge.messaging.topicMap.size).toBe(0);
+  });
+
+  it('do not shrink, and are not created a second time with other settings', async () => {
+    await put({ name: 'orders', queues: 4 });
+    expect((await put({ name: 'orders', queues: 2 })).code).toBe(42800);
+    expect((await put({ name: 'orders', queues: 4 }, true)).code).toBe(20000);
+    expect((await put({ name: 'orders', queues: 5 }, true)).code).toBe(42800);
+    expect((await call('PutTopic', {})).code).toBe(40000);
+  });
+
+  it('are listed with their offsets', async () => {
+    await put({ name: 'b' });
+    await put({ name: 'a' });
+    const all = await call<{ topics: { topic: { name: string }; queues: object[] }[] }>(
+      'ListTopics',
+      {},
+    );
+    expect(all.topics.map(({ topic }) => topic.name)).toEqual(['a', 'b']);
+    expect(all.topics[0]?.queues).toEqual([{ queueId: 0, minOffset: 1, maxOffset: 5 }]);
+    const none = await call<{ result: { code: number } }>('ListTopics', { name: 'c' });
+    expect(none.result.code).toBe(40402);
+  });
+});
+
+describe('groups', () => {
+  it('are created with defaults, listed with progress one by one, and deleted', async () => {
+    expect((await call('PutGroup', { group: { name: 'workers', fifo: true } })).code).toBe(20000);
+    expect(edge.messaging.group('workers')).toEqual({
+      name: 'workers',
+      fifo: true,
+      maxAttempts: 17,
+    });
+    const one = await call<{ groups: { progress: object[] }[] }>('ListGroups', { name: 'workers' });
+    expect(one.groups[0]?.progress).toHaveLength(1);
+    const all = await call<{ groups: { progress: object[] }[] }>('ListGroups', {});
+    expect(all.groups[0]?.progress).toEqual([]);
+    expect(
+      (await call('PutGroup', { group: { name: 'workers', fifo: false }, createOnly: true })).code,
+    ).toBe(42800);
+    expect((await call('PutGroup', { group: { name: 'workers', maxAttempts: 1_001 } })).code).toBe(
+      40000,
+    );
+    expect((await call('DeleteGroup', { name: 'workers' })).code).toBe(20000);
+    expect((await call('DeleteGroup', { name: 'workers' })).code).toBe(40403);
+    expect((await call('PutGroup', { group: { name: 'x y' } })).code).toBe(40003);
+  });
+});
+
+describe('Raft', () => {
+  it('is described by the replica that was asked', async () => {
+    edge.follow(1);
+    expect(await call('GetRaftStatus', {})).toMatchObject({
+      cluster: 'DefaultCluster',
+      role: 'leader',
+      term: 4,
+      leaderId: -1,
+      commitIndex: 8,
+      appliedIndex: 7,
+      digest: 'abc',
+      voters: [0, 1, 2],
+      replicas: [{ nodeId: 0, grpcAddress: '10.0.0.1:8081' }],
+    });
+  });
+
+  it('hands leadership to anyone in the group, or to the best', async () => {
+    expect((await call('TransferLeadership', { target: 2 })).code).toBe(20000);
+    expect((await call('TransferLeadership', { target: -1 })).code).toBe(20000);
+    expect((await call('TransferLeadership', { target: 0 })).code).toBe(20000);
+    expect((await call('TransferLeadership', { target: 9 })).code).toBe(40000);
+    expect(transfers).toEqual([2, null]);
+  });
+});
+
+describe('failures', () => {
+  it('tell the replica that passed the call on to look for another leader', async () => {
+    edge.follow(1);
+    await expect(call('ListTopics', {}, { 'x-raftmq-forwarded': '1' })).rejects.toMatchObject({
+      status: 'UNAVAILABLE',
+    } satisfies Partial<RpcError>);
+  });
+
+  it('that nobody foresaw are counted and tell nothing of the inside', async () => {
+    edge.messaging.failures = [new TypeError('inside')];
+    const answer = await put({ name: 'orders' });
+    expect(answer.code).toBe(50001);
+    expect(answer.message).not.toContain('inside');
+    edge.messaging.failures = [new MqError('TOO_MANY_REQUESTS', 'busy')];
+    expect(await put({ name: 'orders' })).toEqual({ code: 42900, message: 'busy' });
+    expect(edge.probe.unexpectedErrors).toBe(1);
+  });
+});
