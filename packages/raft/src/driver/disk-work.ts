@@ -1,4 +1,4 @@
-import { type Clock } from '@raftmq/base';
+import { MqError, type Clock } from '@raftmq/base';
 import { type Entry } from '../core/entry.js';
 import { type Effects, type HardState, type Message } from '../core/types.js';
 import { type HardStateStore, type LogStorage } from '../ports.js';
@@ -87,7 +87,9 @@ export class DiskWork {
     const startedAtMs = clock.monotonicMs();
     this.#appendsInFlight++;
     this.#writesInFlight++;
-    log.append(entries).then(
+    const last = entries[entries.length - 1]!;
+    const appended = log.append(entries);
+    appended.then(
       () => {
         this.#appendsInFlight--;
         this.#countAppend(clock.monotonicMs() - startedAtMs);
@@ -96,6 +98,14 @@ export class DiskWork {
       },
       (error: unknown) => this.#writeFailed(error),
     );
+    // A log that failed in the background refuses without effect. What it shows then may be a tail that the core has
+    // just replaced: nothing may be read from it, not even in this turn.
+    if (log.lastIndex !== last.index || log.termAt(last.index) !== last.term) {
+      throw new MqError(
+        'DISK_FAILED',
+        'the log takes no entries any more: an earlier write or sync failed; restart this process',
+      );
+    }
   }
 
   #countAppend(latencyMs: number): void {

@@ -72,12 +72,12 @@ export class Cluster {
   async livenessPhase(): Promise<void> {
     const { world, scenario } = this;
     this.nemesis.heal();
+    this.workload.stop();
     const deadlineMs = world.nowMs + scenario.livenessMs;
     const within = (done: () => boolean): Promise<void> =>
       world.run(() => world.nowMs >= deadlineMs || done());
     await within(() => this.#leader() !== null);
     if (this.#leader() === null) this.#notConverged('no node leads and takes writes');
-    this.workload.stop();
     const acked = this.workload.history.ackedCount;
     this.#proposeLast(deadlineMs);
     await within(() => this.workload.history.ackedCount > acked && this.#settled());

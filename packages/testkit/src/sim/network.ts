@@ -45,7 +45,7 @@ export class SimNetwork {
   onSend: (message: Message) => void = () => undefined;
   readonly #world: World;
   readonly #random: Prng;
-  readonly #times: NetworkTimes;
+  #times: NetworkTimes;
   readonly #nodes: readonly NodeId[];
   readonly #links: Link[];
   readonly #endpoints = new Map<NodeId, Endpoint>();
@@ -84,8 +84,9 @@ export class SimNetwork {
       if (peer === id) continue;
       this.#close(peer, id);
       this.#link(id, peer).up = false;
-      // What it had sent before may still arrive, until the peer sees the end of the stream.
+      // What it had sent before may still arrive, until the peer sees the end of the stream; or die with the machine.
       if (noticed) this.#loseSoon(peer, id);
+      else if (this.#random.chance(0.5)) this.#link(id, peer).session++;
     }
   }
 
@@ -111,7 +112,9 @@ export class SimNetwork {
     this.#connectSoon(a, b);
   }
 
+  /** Opens every link, and from now on nothing is lost, doubled or reordered. */
   heal(): void {
+    this.#times = { ...this.#times, loss: 0, duplicates: 0, reorders: false };
     for (const from of this.#nodes)
       for (const to of this.#nodes) if (from !== to) this.setMode(from, to, 'open');
   }
@@ -195,7 +198,7 @@ export class SimNetwork {
     if (endpoint === undefined) return;
     const { session } = link;
     const deliver = (): void => {
-      if (link.session === session) endpoint.receiver.received(message);
+      if (link.session === session && link.mode !== 'drop') endpoint.receiver.received(message);
     };
     this.#world.schedule(
       arrivesMs - this.#world.nowMs,

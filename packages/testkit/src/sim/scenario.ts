@@ -66,6 +66,8 @@ export function drawScenario(seed: number, random: Prng): Scenario {
   const faults = faultKinds.filter(() => random.chance(0.5));
   const proposalTimeoutMs = unitMs * random.pick([3, 10, 20]);
   const network = drawNetwork(unitMs, random);
+  // 1 makes every entry a request of its own, and catching up slow: then little may pile up.
+  const maxAppendBytes = random.pick([1, 1, 2048, 65_536]);
   const recordBytesMax = random.pick([16, 200, 2000]);
   return {
     seed,
@@ -85,9 +87,9 @@ export function drawScenario(seed: number, random: Prng): Scenario {
       preVoteRetryWindowMs: unitMs * 1.5,
       // Every reordered request is refused and sent again: a wide window would make a storm of it.
       maxInflightAppends: network.reorders ? random.pick([1, 2, 4]) : random.pick([1, 2, 4, 256]),
-      maxAppendBytes: random.pick([256, 2048, 65_536]),
+      maxAppendBytes,
       maxInflightBytes: random.pick([65_536, 131_072]),
-      maxUncommittedBytes: random.pick([8192, 1_048_576]),
+      maxUncommittedBytes: maxAppendBytes === 1 ? 8192 : random.pick([8192, 1_048_576]),
     },
     driver: {
       tickMs: Math.max(2, Math.round(unitMs / random.pick([20, 40]))),
