@@ -181,6 +181,7 @@ export class LogWriter {
     this.counters.pendingBytes -= sizeBytes;
     const last = batch[batch.length - 1]!;
     this.#options.written(last.epoch, last.entries[last.end - 1]!.index);
+    this.#armTimer();
     for (const operation of batch) operation.resolve?.();
     if (!this.#strict && this.#writtenEnd - this.#durableEnd >= this.#options.config.flushBytes) {
       this.#flushInBackground();

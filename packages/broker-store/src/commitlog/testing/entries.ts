@@ -1,4 +1,3 @@
-import { createPrng } from '@raftmq/base';
 import { ENTRY_HEADER_SIZE_BYTES, entryType, sealEntry, type Entry } from '@raftmq/raft';
 
 /** What to make; the first entry of a fresh log by default. */
@@ -12,7 +11,7 @@ export interface EntriesPlan {
   readonly seed?: number;
 }
 
-/** Sealed entries back to back with payloads drawn from a seed; timestamps ascend by one millisecond. */
+/** Sealed entries back to back; payloads repeat seed, term and index, timestamps ascend by one millisecond. */
 export function makeEntries(plan: EntriesPlan): Entry[] {
   const {
     count,
@@ -22,13 +21,11 @@ export function makeEntries(plan: EntriesPlan): Entry[] {
     storeTimestampMs = 1_000_000,
     seed = 1,
   } = plan;
-  const prng = createPrng(seed * 1000 + term);
   let position = plan.position ?? 0;
   const entries: Entry[] = [];
   for (let i = 0; i < count; i++) {
     const frame = Buffer.alloc(ENTRY_HEADER_SIZE_BYTES + payloadBytes);
-    for (let at = ENTRY_HEADER_SIZE_BYTES; at < frame.length; at++)
-      frame[at] = prng.integer(0, 255);
+    frame.fill(`${seed}/${term}/${fromIndex + i}/`, ENTRY_HEADER_SIZE_BYTES);
     const entry = sealEntry(frame, {
       index: fromIndex + i,
       term,
@@ -41,4 +38,15 @@ export function makeEntries(plan: EntriesPlan): Entry[] {
     position += frame.length;
   }
   return entries;
+}
+
+/** Entries that continue behind `entry`, in its term unless told otherwise. */
+export function makeEntriesBehind(entry: Entry, plan: EntriesPlan): Entry[] {
+  return makeEntries({
+    term: entry.term,
+    storeTimestampMs: entry.storeTimestampMs + 1,
+    ...plan,
+    fromIndex: entry.index + 1,
+    position: entry.position + entry.frame.length,
+  });
 }
