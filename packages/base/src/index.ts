@@ -22,6 +22,7 @@ export { type Disk, type DiskFile, type DiskUsage } from './disk/disk.js';
 export { nodeDisk } from './disk/node-disk.js';
 export { errorTable, errorText, isMqError, MqError, type ErrorCode } from './errors.js';
 export { Lifecycle } from './lifecycle.js';
+export { LogGate } from './log-gate.js';
 export {
   createLogger,
   silentLogger,

@@ -1,6 +1,5 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import { MqError, errorText, type Logger } from '@raftmq/base';
-import { LogGate } from './log-gate.js';
+import { errorText, LogGate, MqError, type Logger } from '@raftmq/base';
 
 /** Takes over a connection whose first bytes were put back unread. */
 export type TakeConnection = (socket: Socket) => void;

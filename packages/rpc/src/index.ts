@@ -18,7 +18,7 @@ export {
   type MessageCodec,
   type ProtoMethod,
 } from './load.js';
-export { LogGate } from './log-gate.js';
+export { LogGate } from '@raftmq/base';
 export {
   RpcServer,
   rpcServerLimits,

@@ -1,4 +1,5 @@
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { connect as http2Connect } from 'node:http2';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -226,6 +227,40 @@ describe('calls', () => {
     );
     expect((await client.unary('/t.T/Echo', Buffer.alloc(1000), soon())).length).toBe(1000);
     expect(server.connections).toBe(1);
+  });
+
+  test('a deadline of years is no deadline', async () => {
+    let deadlineMs: number | null | undefined;
+    const { server } = await start((rpc) =>
+      rpc.register({
+        kind: 'unary',
+        path: '/t.T/Slow',
+        handler: async (_request, context) => {
+          deadlineMs = context.deadlineMs;
+          await new Promise((resolve) => setTimeout(resolve, 20));
+          return Buffer.alloc(0);
+        },
+      }),
+    );
+    const session = http2Connect(`http://127.0.0.1:${server.port}`);
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': '/t.T/Slow',
+      'content-type': 'application/grpc',
+      te: 'trailers',
+      'grpc-timeout': '2562047H',
+    });
+    stream.end(Buffer.alloc(5));
+    const trailers = await new Promise<Record<string, unknown>>((resolve) => {
+      stream.on('trailers', resolve);
+      stream.on('response', (headers) => {
+        if (headers['grpc-status'] !== undefined) resolve(headers);
+      });
+      stream.resume();
+    });
+    session.close();
+    expect(trailers['grpc-status']).toBe('0');
+    expect(deadlineMs).toBeNull();
   });
 
   test('see headers, deadline and peer', async () => {

@@ -7,12 +7,12 @@ import {
   type ServerUnaryCall,
   type ServerWritableStream,
 } from '@grpc/grpc-js';
-import { assert, errorText, isMqError, type Logger, type MqError } from '@raftmq/base';
+import { assert, errorText, isMqError, LogGate, type Logger, type MqError } from '@raftmq/base';
 import { type ProtoHandlers, type RawMethod } from './call.js';
 import { loadCertificate, type TlsSource } from './certificate.js';
 import { FrontDoor, type FrontDoorProbe } from './front-door.js';
 import { loadService } from './load.js';
-import { LogGate } from './log-gate.js';
+import { tolerateLongDeadlines } from './long-deadlines.js';
 import { protoMethod } from './proto-method.js';
 import { GrpcCallContext, ServerStream, ServerWriter } from './server-call.js';
 import {
@@ -171,6 +171,7 @@ export class RpcServer {
     const plain = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
     this.#injectors.push(plain);
     const secure = tls === null ? null : await this.#secureInjector(tls);
+    tolerateLongDeadlines(this.#grpc);
     const door = new FrontDoor({
       host,
       port,
