@@ -10,7 +10,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   base: [],
   rpc: ['base'],
   protocol: ['base', 'rpc'],
-  raft: ['base', 'rpc'],
+  raft: ['base'],
   'broker-store': ['base', 'protocol', 'raft'],
   namesrv: ['base', 'rpc', 'protocol', 'raft'],
   broker: ['base', 'rpc', 'protocol', 'raft', 'broker-store'],
@@ -94,13 +94,13 @@ describe('doors between packages open one way', () => {
     },
   );
 
-  test('inside raft, grpc/ alone knows rpc, and core/ knows nothing but itself and base', () => {
+  test('inside raft, tcp/ alone knows sockets, and core/ knows nothing but itself and base', () => {
     const raft = join(packagesDirectory, 'raft', 'src');
     const wrong: string[] = [];
     for (const path of sources(raft).filter((file) => !isTest(file))) {
       const place = relative(raft, path);
       for (const specifier of imports(path)) {
-        if (specifier === '@raftmq/rpc' && !place.startsWith('grpc/'))
+        if (specifier === 'node:net' && !place.startsWith('tcp/'))
           wrong.push(`${place}: ${specifier}`);
         if (!place.startsWith('core/') || !specifier.startsWith('.')) continue;
         const target = relative(raft, join(path, '..', specifier));

@@ -13,8 +13,8 @@ import {
 } from '@raftmq/broker-store';
 import {
   FileHardStateStore,
-  GrpcTransport,
   RaftDriver,
+  TcpTransport,
   type HardStateStore,
   type Transport,
 } from '@raftmq/raft';
@@ -127,7 +127,7 @@ async function openHardState(options: ReplicaOptions, mustExist: boolean): Promi
 function openTransport(options: ReplicaOptions, identity: Identity): Transport {
   const { settings, peers, logger, clock } = options;
   if (peers.length <= 1) return loneTransport;
-  return new GrpcTransport({
+  return new TcpTransport({
     cluster: settings.cluster,
     group: settings.group,
     nodeId: settings.nodeId,

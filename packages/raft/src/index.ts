@@ -54,9 +54,9 @@ export { PROPOSAL_SIZE_BYTES_MAX } from './driver/proposal-queue.js';
 export { type RaftProbe } from './driver/probe.js';
 export { FileHardStateStore, type FileHardStateStoreOptions } from './log/file-hard-state-store.js';
 export {
-  GrpcTransport,
-  grpcTransportLimits,
-  type GrpcTransportLimits,
-  type GrpcTransportOptions,
-} from './grpc/grpc-transport.js';
-export { type PeerProbe } from './grpc/probe.js';
+  TcpTransport,
+  tcpTransportLimits,
+  type TcpTransportLimits,
+  type TcpTransportOptions,
+} from './tcp/tcp-transport.js';
+export { type PeerProbe } from './tcp/probe.js';

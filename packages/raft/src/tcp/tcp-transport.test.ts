@@ -1,12 +1,19 @@
+import { createServer, type AddressInfo } from 'node:net';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { silentLogger } from '@raftmq/base';
-import { RpcChannel, type RpcStream } from '@raftmq/rpc';
+import { silentLogger, systemClock } from '@raftmq/base';
 import { ENTRY_HEADER_SIZE_BYTES, entryType, sealEntry } from '../core/entry.js';
 import { type AppendRequest, type Message, type NodeId } from '../core/types.js';
-import { encodeMessage } from './codec.js';
-import { CONNECT_PATH } from './connection.js';
-import { GrpcTransport, type GrpcTransportOptions } from './grpc-transport.js';
-import { decodeAnswer, encodeHello, type HelloAnswer, type Identity } from './hello.js';
+import { encodeHead } from './codec.js';
+import { dial, type Connection } from './connection.js';
+import { newFrame, sealFrame } from './frame.js';
+import {
+  decodeAnswer,
+  encodeAnswer,
+  encodeHello,
+  type HelloAnswer,
+  type Identity,
+} from './hello.js';
+import { TcpTransport, type TcpTransportOptions } from './tcp-transport.js';
 
 const closers: (() => Promise<void> | void)[] = [];
 
@@ -15,7 +22,7 @@ afterEach(async () => {
 });
 
 interface Node {
-  readonly transport: GrpcTransport;
+  readonly transport: TcpTransport;
   readonly received: Message[];
   /** `+1` connected to node 1, `-1` lost it. */
   readonly events: string[];
@@ -24,9 +31,9 @@ interface Node {
 async function startNode(
   nodeId: NodeId,
   peers: Map<NodeId, string>,
-  options: Partial<GrpcTransportOptions> = {},
+  options: Partial<TcpTransportOptions> = {},
 ): Promise<Node> {
-  const transport = new GrpcTransport({
+  const transport = new TcpTransport({
     cluster: 'c',
     group: 'g',
     nodeId,
@@ -49,7 +56,7 @@ async function startNode(
 
 /** Two nodes that know each other, connected. */
 async function startPair(
-  options: Partial<GrpcTransportOptions> = {},
+  options: Partial<TcpTransportOptions> = {},
 ): Promise<{ a: Node; b: Node; addresses: Map<NodeId, string>[] }> {
   const addresses = [new Map<NodeId, string>(), new Map<NodeId, string>()];
   // Node 0 dials nothing until it learns the address: a port of its own choice would be somebody else's.
@@ -141,31 +148,67 @@ describe('two replicas', () => {
   });
 
   test('drop what a peer does not read, within the memory cap', async () => {
-    const { a } = await startPair({ limits: { pendingBytesMax: 1_000_000 } });
-    // Nothing is taken by the connection before this turn of the loop ends.
-    for (let i = 1; i <= 30; i++) a.transport.send(append(i, 100_000));
-    expect(a.transport.probes.get(1)?.sentMessages).toBe(9);
-    expect(a.transport.probes.get(1)?.droppedOverCap).toBe(21);
+    const deaf = await startDeaf();
+    const a = await startNode(0, new Map([[1, deaf]]), { limits: { pendingBytesMax: 1_000_000 } });
+    await until(() => a.transport.isConnected(1), 'connected');
+    const probe = a.transport.probes.get(1)!;
+    const message = append(1, 100_000);
+    // The kernels at both ends take some megabytes before anything has to wait here.
+    for (let i = 0; i < 1_000 && probe.droppedOverCap === 0; i++) a.transport.send(message);
+    expect(probe.sentMessages).toBeGreaterThan(9);
+    expect(probe.droppedOverCap).toBe(1);
+    for (let i = 0; i < 10; i++) a.transport.send(message);
+    expect(probe.droppedOverCap).toBe(11);
     expect(a.transport.isConnected(1)).toBe(true);
+  });
+
+  test('give up a peer that is silent, and nobody else', async () => {
+    const limits = { keepaliveMs: 200 };
+    const live = await startNode(2, new Map([[0, '127.0.0.1:1']]), { limits });
+    const peers = new Map([
+      [1, await startDeaf()],
+      [2, address(live)],
+    ]);
+    const a = await startNode(0, peers, { limits });
+    await until(() => a.events.filter((event) => event === '-1').length === 2, 'given up twice');
+    expect(a.transport.probes.get(2)?.connects).toBe(1);
+    expect(a.transport.isConnected(2)).toBe(true);
   });
 });
 
+/** A node 1 that accepts every hello, and then neither reads nor speaks. */
+async function startDeaf(): Promise<string> {
+  const server = createServer((socket) => {
+    socket.once('data', () => {
+      socket.write(encodeAnswer({ refused: '', incarnation: 'disk-1', session: 's', version: 1 }));
+      socket.pause();
+    });
+    socket.on('error', () => undefined);
+    closers.push(() => void socket.destroy());
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  closers.push(() => void server.close());
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
 /** A peer that does what the test wants. */
-async function stranger(node: Node): Promise<{
-  stream: RpcStream<Buffer, Buffer>;
-  answers: HelloAnswer[];
-  end: () => Error | null | undefined;
-}> {
-  const channel = new RpcChannel({ address: address(node), tls: null });
-  closers.push(() => channel.close());
-  const stream = channel.bidi(CONNECT_PATH, { deadlineMs: null });
+interface Stranger {
+  readonly connection: Connection;
+  readonly answers: HelloAnswer[];
+  /** Why it was closed; undefined while open. */
+  readonly end: () => Error | null | undefined;
+}
+
+function stranger(node: Node): Stranger {
+  const connection = dial(address(node), { clock: systemClock, keepaliveMs: 2_000 });
+  closers.push(() => connection.destroy());
   const answers: HelloAnswer[] = [];
   let end: Error | null | undefined;
-  stream.listen({
-    message: (bytes) => void answers.push(decodeAnswer(bytes)),
+  connection.listen({
+    frame: (kind, control) => void answers.push(decodeAnswer(kind, control)),
     closed: (failure) => (end = failure),
   });
-  return { stream, answers, end: () => end };
+  return { connection, answers, end: () => end };
 }
 
 const peer: Identity = {
@@ -176,7 +219,7 @@ const peer: Identity = {
   session: 's1',
 };
 /** Knows a node 1 that never listens. */
-const alone = (options: Partial<GrpcTransportOptions> = {}): Promise<Node> =>
+const alone = (options: Partial<TcpTransportOptions> = {}): Promise<Node> =>
   startNode(0, new Map([[1, '127.0.0.1:1']]), options);
 
 describe('a hello is refused with the reason, and no message behind it is read:', () => {
@@ -189,9 +232,9 @@ describe('a hello is refused with the reason, and no message behind it is read:'
     ['no session', { ...peer, session: '' }, 0, 'session is empty'],
   ])('%s', async (_name, identity, to, reason) => {
     const node = await alone();
-    const { stream, answers, end } = await stranger(node);
-    stream.write(encodeHello(identity, to));
-    stream.write(encodeMessage(vote(identity.nodeId, 0, 9)));
+    const { connection, answers, end } = stranger(node);
+    connection.send(encodeHello(identity, to), []);
+    connection.send(encodeHead(vote(identity.nodeId, 0, 9)), []);
     await until(() => end() !== undefined, 'closed');
     expect(answers).toEqual([
       expect.objectContaining({ refused: expect.stringContaining(reason) }),
@@ -203,73 +246,71 @@ describe('a hello is refused with the reason, and no message behind it is read:'
 
   test('another data directory under the same node id', async () => {
     const node = await alone();
-    const first = await stranger(node);
-    first.stream.write(encodeHello(peer, 0));
+    const first = stranger(node);
+    first.connection.send(encodeHello(peer, 0), []);
     await until(() => first.answers.length === 1, 'accepted');
-    first.stream.end();
+    first.connection.close();
     await until(() => first.end() !== undefined, 'gone');
-    const second = await stranger(node);
-    second.stream.write(encodeHello({ ...peer, incarnation: 'disk-new', session: 's2' }, 0));
+    const second = stranger(node);
+    second.connection.send(encodeHello({ ...peer, incarnation: 'disk-new', session: 's2' }, 0), []);
     await until(() => second.end() !== undefined, 'closed');
     expect(second.answers[0]?.refused).toContain('another data directory');
   });
 
   test('a second process with the same node id, while the first one lives', async () => {
     const node = await alone();
-    const first = await stranger(node);
-    first.stream.write(encodeHello(peer, 0));
+    const first = stranger(node);
+    first.connection.send(encodeHello(peer, 0), []);
     await until(() => first.answers.length === 1, 'accepted');
-    const second = await stranger(node);
-    second.stream.write(encodeHello({ ...peer, session: 's2' }, 0));
+    const second = stranger(node);
+    second.connection.send(encodeHello({ ...peer, session: 's2' }, 0), []);
     await until(() => second.end() !== undefined, 'closed');
     expect(second.answers[0]?.refused).toContain('another process with node id 1');
-    first.stream.write(encodeMessage(vote(1, 0, 1)));
+    first.connection.send(encodeHead(vote(1, 0, 1)), []);
     await until(() => node.received.length === 1, 'the first one goes on');
   });
 });
 
 test('the same process may call again: its newer connection counts', async () => {
   const node = await alone();
-  const first = await stranger(node);
-  first.stream.write(encodeHello(peer, 0));
+  const first = stranger(node);
+  first.connection.send(encodeHello(peer, 0), []);
   await until(() => first.answers.length === 1, 'accepted');
-  const second = await stranger(node);
-  second.stream.write(encodeHello(peer, 0));
+  const second = stranger(node);
+  second.connection.send(encodeHello(peer, 0), []);
   await until(
     () => second.answers.length === 1 && first.end() !== undefined,
     'the first one is closed',
   );
-  second.stream.write(encodeMessage(vote(1, 0, 1)));
+  second.connection.send(encodeHead(vote(1, 0, 1)), []);
   await until(() => node.received.length === 1, 'the message arrived');
 });
 
 describe('a connection is closed at', () => {
   const bent = (): Buffer => {
-    const frame = encodeMessage({ ...append(1, 50), from: 1, to: 0 });
-    frame[frame.length - 1]! ^= 1;
-    return frame;
+    const message = append(1, 50);
+    const body = Buffer.from(message.entries[0]!.frame);
+    body[body.length - 1]! ^= 1;
+    return Buffer.concat([encodeHead({ ...message, from: 1, to: 0 }), body]);
   };
   test.each([
-    [
-      'bytes that are no frame',
-      Buffer.from('hello'),
-      /not a raft frame|VERSION_UNSUPPORTED|newer protocol/,
-    ],
+    ['bytes that are no frame', Buffer.alloc(40, 'GET / HTTP/1.1'), /not a raft frame/],
     [
       'a message in the name of another',
-      encodeMessage(vote(2, 0, 1)),
+      encodeHead(vote(2, 0, 1)),
       /from 2 to 0 on the connection of node 1/,
     ],
-    ['an absurd term', encodeMessage(vote(1, 0, 2 ** 20 + 1)), /term 1048577 is absurd/],
+    ['an absurd term', encodeHead(vote(1, 0, 2 ** 20 + 1)), /term 1048577 is absurd/],
+    ['a message of a newer version', sealFrame(newFrame(77, 8, 0)), /VERSION_UNSUPPORTED: .*newer/],
     ['a damaged entry', bent(), /entry 1 is damaged/],
-    ['a frame over the limit', Buffer.alloc(2_000_000), /larger than max/],
+    ['a frame over the limit', newFrame(18, 60, 2_000_000), /2000000 bytes is over the limit/],
   ])('%s', async (_name, frame, reason) => {
-    const node = await alone({ limits: { frameBytesMax: 1_000_000 } });
-    const { stream, answers, end } = await stranger(node);
-    stream.write(encodeHello(peer, 0));
+    const node = await alone({ limits: { bodySizeBytesMax: 1_000_000 } });
+    const { connection, answers, end } = stranger(node);
+    connection.send(encodeHello(peer, 0), []);
     await until(() => answers.length === 1, 'accepted');
-    stream.write(frame);
-    stream.write(encodeMessage(vote(1, 0, 1)));
+    connection.send(frame, []);
+    connection.send(encodeHead(vote(1, 0, 1)), []);
     await until(() => end() !== undefined, 'closed');
     expect(end()?.message).toMatch(reason);
     expect(node.received).toEqual([]);
@@ -277,9 +318,9 @@ describe('a connection is closed at', () => {
 
   test('a message before the hello, and silence', async () => {
     const node = await alone({ limits: { helloTimeoutMs: 50 } });
-    const early = await stranger(node);
-    early.stream.write(encodeMessage(vote(1, 0, 1)));
-    const silent = await stranger(node);
+    const early = stranger(node);
+    early.connection.send(encodeHead(vote(1, 0, 1)), []);
+    const silent = stranger(node);
     await until(() => early.end() !== undefined && silent.end() !== undefined, 'both closed');
     expect(early.end()?.message).toContain('no hello');
     expect(silent.end()?.message).toContain('in time');
@@ -292,8 +333,8 @@ test('a peer that calls with a new session makes us leave the connection to its 
   const old = await startNode(1, new Map([[0, '127.0.0.1:1']]));
   const node = await startNode(0, new Map([[1, address(old)]]));
   await until(() => node.transport.isConnected(1), 'connected');
-  const restarted = await stranger(node);
-  restarted.stream.write(encodeHello({ ...peer, session: 'after the restart' }, 0));
+  const restarted = stranger(node);
+  restarted.connection.send(encodeHello({ ...peer, session: 'after the restart' }, 0), []);
   await until(
     () => node.events.length >= 2 && restarted.answers.length === 1,
     'the old connection is left',

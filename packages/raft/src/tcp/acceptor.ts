@@ -1,7 +1,8 @@
-import { errorText, isMqError, MqError, type Clock, type Logger } from '@raftmq/base';
-import { LogGate, type RpcStream } from '@raftmq/rpc';
+import { isMqError, LogGate, MqError, type Clock, type Logger } from '@raftmq/base';
 import { type Message, type NodeId } from '../core/types.js';
 import { decodeMessage } from './codec.js';
+import { closeReason, type Connection } from './connection.js';
+import { FRAME_PREFIX_SIZE_BYTES } from './frame.js';
 import {
   commonVersion,
   decodeHello,
@@ -20,7 +21,9 @@ export interface AcceptorOptions {
   readonly logger: Logger;
   /** A caller has to say hello within this time. */
   readonly helloTimeoutMs: number;
-  /** A term this far above everything seen is refused (R: a forged term would stop all elections). */
+  /** A frame with a larger body closes its connection. */
+  readonly bodySizeBytesMax: number;
+  /** A term this far above everything seen is refused (a forged term would stop all elections). */
   readonly termJumpMax: number;
   /** Highest term that this replica has seen so far. */
   readonly termSeen: () => number;
@@ -39,10 +42,8 @@ const LOG_INTERVAL_MS = 10_000;
 export class Acceptor {
   readonly #options: AcceptorOptions;
   readonly #gate = new LogGate(LOG_INTERVAL_MS);
-  readonly #live = new Map<
-    NodeId,
-    { readonly session: string; readonly stream: RpcStream<Buffer, Buffer> }
-  >();
+  readonly #open = new Set<Connection>();
+  readonly #live = new Map<NodeId, { readonly session: string; readonly connection: Connection }>();
   /** Connections refused before they could be told to belong to a peer. */
   refusedStrangers = 0;
 
@@ -50,47 +51,36 @@ export class Acceptor {
     this.#options = options;
   }
 
-  /** Takes over a new stream. */
-  accept(stream: RpcStream<Buffer, Buffer>, peerAddress: string): void {
+  /** Takes over a new connection. */
+  accept(connection: Connection, peerAddress: string): void {
     let hello: Hello | null = null;
+    this.#open.add(connection);
     const cancelTimer = this.#options.clock.setTimer(this.#options.helloTimeoutMs, () => {
-      if (hello === null)
-        this.#refuse(
-          stream,
-          peerAddress,
-          null,
-          new MqError('BAD_REQUEST', 'no hello came in time'),
-        );
+      if (hello === null) connection.fail(new MqError('BAD_REQUEST', 'no hello came in time'));
     });
-    stream.listen({
-      message: (frame) => {
-        try {
-          if (hello === null) {
-            hello = this.#greet(stream, decodeHello(frame));
-            cancelTimer();
-          } else {
-            this.#message(stream, hello, frame);
-          }
-        } catch (error) {
-          if (!isMqError(error)) throw error;
-          this.#refuse(stream, peerAddress, hello, error);
+    connection.listen({
+      frame: (kind, control, body) => {
+        if (hello === null) {
+          hello = this.#greet(connection, decodeHello(kind, control));
+          cancelTimer();
+        } else {
+          this.#message(connection, hello, kind, control, body);
         }
       },
-      ended: () => stream.end(),
-      closed: () => {
+      closed: (failure) => {
         cancelTimer();
-        if (hello !== null && this.#live.get(hello.from)?.stream === stream)
-          this.#live.delete(hello.from);
+        this.#open.delete(connection);
+        this.#closed(connection, peerAddress, hello, failure);
       },
     });
   }
 
-  /** Ends all connections that were accepted. */
+  /** Ends all connections that were accepted, known or not. */
   close(): void {
-    for (const { stream } of this.#live.values()) stream.end();
+    for (const connection of [...this.#open]) connection.close();
   }
 
-  #greet(stream: RpcStream<Buffer, Buffer>, hello: Hello): Hello {
+  #greet(connection: Connection, hello: Hello): Hello {
     const { self, isPeer, probeOf } = this.#options;
     let refused = refusalOf(hello, self, isPeer);
     const live = this.#live.get(hello.from);
@@ -106,28 +96,29 @@ export class Acceptor {
       }
     }
     const version = refused === null ? commonVersion(hello) : 0;
-    stream.write(
-      encodeAnswer({
-        refused: refused ?? '',
-        incarnation: self.incarnation,
-        session: self.session,
-        version,
-      }),
-    );
+    const { incarnation, session } = self;
+    connection.send(encodeAnswer({ refused: refused ?? '', incarnation, session, version }), []);
     if (refused !== null) {
       if (isPeer(hello.from)) probeOf(hello.from).refused++;
       throw new MqError('PRECONDITION_FAILED', refused);
     }
     // The same process called again before we noticed that its first connection broke.
-    live?.stream.fail(new MqError('PRECONDITION_FAILED', 'replaced by a newer connection'));
-    this.#live.set(hello.from, { session: hello.session, stream });
+    live?.connection.fail(new MqError('PRECONDITION_FAILED', 'replaced by a newer connection'));
+    connection.bodySizeBytesMax = this.#options.bodySizeBytesMax;
+    this.#live.set(hello.from, { session: hello.session, connection });
     return hello;
   }
 
-  #message(stream: RpcStream<Buffer, Buffer>, hello: Hello, frame: Buffer): void {
+  #message(
+    connection: Connection,
+    hello: Hello,
+    kind: number,
+    control: Buffer,
+    body: Buffer,
+  ): void {
     const { self, probeOf, termSeen, termJumpMax, received } = this.#options;
-    if (this.#live.get(hello.from)?.stream !== stream) return;
-    const message = decodeMessage(frame);
+    if (this.#live.get(hello.from)?.connection !== connection) return;
+    const message = decodeMessage(kind, control, body);
     if (message.from !== hello.from || message.to !== self.nodeId) {
       throw new MqError(
         'BAD_REQUEST',
@@ -142,29 +133,31 @@ export class Acceptor {
     }
     const probe = probeOf(hello.from);
     probe.receivedMessages++;
-    probe.receivedBytes += frame.length;
+    probe.receivedBytes += FRAME_PREFIX_SIZE_BYTES + control.length + body.length;
     received(message);
   }
 
-  #refuse(
-    stream: RpcStream<Buffer, Buffer>,
+  #closed(
+    connection: Connection,
     peerAddress: string,
     hello: Hello | null,
-    error: MqError,
+    failure: Error | null,
   ): void {
+    if (hello !== null && this.#live.get(hello.from)?.connection === connection)
+      this.#live.delete(hello.from);
+    // Sockets break; only what the peer did wrong is a reason to raise one's voice.
+    if (!isMqError(failure)) return;
     if (hello === null) this.refusedStrangers++;
     else this.#options.probeOf(hello.from).refused++;
     const suppressed = this.#gate.pass(this.#options.clock.monotonicMs());
-    if (suppressed !== null) {
-      const fields = {
-        peerAddress,
-        peer: hello?.from ?? null,
-        code: error.code,
-        reason: errorText(error),
-        suppressed,
-      };
-      this.#options.logger.error(fields, 'refused a raft connection');
-    }
-    stream.fail(error);
+    if (suppressed === null) return;
+    const fields = {
+      peerAddress,
+      peer: hello?.from ?? null,
+      code: failure.code,
+      reason: closeReason(failure),
+      suppressed,
+    };
+    this.#options.logger.error(fields, 'refused a raft connection');
   }
 }

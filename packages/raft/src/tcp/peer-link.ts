@@ -1,8 +1,8 @@
-import { errorText, type CancelTimer, type Clock, type Logger } from '@raftmq/base';
-import { LogGate } from '@raftmq/rpc';
+import { LogGate, type CancelTimer, type Clock, type Logger } from '@raftmq/base';
+import { type Entry } from '../core/entry.js';
 import { type Message, type NodeId } from '../core/types.js';
-import { encodeMessage, messageSizeBytes } from './codec.js';
-import { type Connection } from './connection.js';
+import { encodeHead, messageSizeBytes } from './codec.js';
+import { closeReason, type Connection } from './connection.js';
 import { decodeAnswer, encodeHello, type Identity } from './hello.js';
 import { type PeerProbe } from './probe.js';
 
@@ -29,6 +29,7 @@ export interface PeerLinkOptions {
 }
 
 const LOG_INTERVAL_MS = 10_000;
+const NO_ENTRIES: readonly Entry[] = [];
 
 /**
  * The connection that this replica makes to one peer, made again whenever it breaks. What it sends is at most once and
@@ -71,13 +72,14 @@ export class PeerLink {
       return;
     }
     const size = messageSizeBytes(message);
-    if (connection.stream.pendingBytes + size > pendingBytesMax) {
+    if (connection.pendingBytes + size > pendingBytesMax) {
       probe.droppedOverCap++;
       return;
     }
     probe.sentMessages++;
     probe.sentBytes += size;
-    connection.stream.write(encodeMessage(message));
+    const entries = message.kind === 'append-request' ? message.entries : NO_ENTRIES;
+    connection.send(encodeHead(message), entries);
   }
 
   /** The process at the other end is another one than we are connected to, as its own call told: do not wait. */
@@ -101,19 +103,18 @@ export class PeerLink {
     }
     const connection = dial(address);
     this.#connection = connection;
-    this.#cancelTimer = clock.setTimer(helloTimeoutMs, () => connection.close());
-    connection.stream.listen({
-      message: (bytes) => this.#answered(connection, bytes),
-      ended: () => connection.close(),
+    this.#cancelTimer = clock.setTimer(helloTimeoutMs, () => connection.destroy());
+    connection.listen({
+      frame: (kind, control) => this.#answered(connection, kind, control),
       closed: (failure) => this.#closed(connection, failure),
     });
-    connection.stream.write(encodeHello(self, peer));
+    connection.send(encodeHello(self, peer), []);
   }
 
-  #answered(connection: Connection, bytes: Buffer): void {
+  #answered(connection: Connection, kind: number, control: Buffer): void {
     if (this.#up || connection !== this.#connection) return;
     const { logger, peer, probe } = this.#options;
-    const answer = decodeAnswer(bytes);
+    const answer = decodeAnswer(kind, control);
     if (answer.refused !== '') {
       probe.refused++;
       const suppressed = this.#gate.pass(this.#options.clock.monotonicMs());
@@ -138,13 +139,9 @@ export class PeerLink {
     const wasUp = this.#up;
     this.#up = false;
     this.#session = null;
-    connection.close();
     if (wasUp && !this.#stopped) {
       const { logger, peer } = this.#options;
-      logger.warn(
-        { peer, reason: failure === null ? 'ended by the peer' : errorText(failure) },
-        'connection to peer lost',
-      );
+      logger.warn({ peer, reason: closeReason(failure) }, 'connection to peer lost');
       this.#options.lost();
     }
     this.#retry();

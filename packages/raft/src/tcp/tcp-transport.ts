@@ -1,16 +1,16 @@
 import { randomBytes } from 'node:crypto';
-import { assert, MqError, systemClock, type Clock, type Logger } from '@raftmq/base';
-import { RpcServer } from '@raftmq/rpc';
+import { createServer, type AddressInfo, type Server } from 'node:net';
+import { assert, errorText, MqError, systemClock, type Clock, type Logger } from '@raftmq/base';
 import { ENTRY_SIZE_BYTES_MAX } from '../core/entry.js';
 import { type Message, type NodeId } from '../core/types.js';
 import { type Transport, type TransportReceiver } from '../ports.js';
 import { Acceptor } from './acceptor.js';
-import { accept, dial } from './connection.js';
+import { Connection, dial } from './connection.js';
 import { type Hello, type Identity } from './hello.js';
 import { PeerLink } from './peer-link.js';
 import { newPeerProbe, type PeerProbe } from './probe.js';
 
-export interface GrpcTransportOptions {
+export interface TcpTransportOptions {
   readonly cluster: string;
   readonly group: string;
   readonly nodeId: NodeId;
@@ -23,10 +23,10 @@ export interface GrpcTransportOptions {
   readonly peers: ReadonlyMap<NodeId, string>;
   readonly logger: Logger;
   readonly clock?: Clock;
-  readonly limits?: Partial<GrpcTransportLimits>;
+  readonly limits?: Partial<TcpTransportLimits>;
 }
 
-export interface GrpcTransportLimits {
+export interface TcpTransportLimits {
   /** Pauses between attempts to connect. */
   readonly reconnectMinMs: number;
   readonly reconnectMaxMs: number;
@@ -35,32 +35,31 @@ export interface GrpcTransportLimits {
   readonly keepaliveMs: number;
   /** Bytes that may wait for one peer; more is dropped and counted. */
   readonly pendingBytesMax: number;
-  /** A larger frame closes its connection. Has to hold the largest entry. */
-  readonly frameBytesMax: number;
+  /** Entry bytes in one message; more closes its connection. Has to hold the largest entry. */
+  readonly bodySizeBytesMax: number;
   /** A message with a term this far above the highest one seen closes its connection. */
   readonly termJumpMax: number;
 }
 
-export const grpcTransportLimits: GrpcTransportLimits = {
+export const tcpTransportLimits: TcpTransportLimits = {
   reconnectMinMs: 50,
   reconnectMaxMs: 500,
   helloTimeoutMs: 2_000,
   keepaliveMs: 2_000,
   pendingBytesMax: 64 * 1024 * 1024,
-  frameBytesMax: ENTRY_SIZE_BYTES_MAX + 16 * 1024 * 1024,
+  bodySizeBytesMax: ENTRY_SIZE_BYTES_MAX + 8 * 1024 * 1024,
   termJumpMax: 2 ** 20,
 };
 
-const CLOSE_GRACE_MS = 200;
 const CONNECTIONS_MAX = 64;
 
 /**
- * Carries raft messages between the replicas of a group: one gRPC stream from each replica to each other one, on a port
- * of its own. A peer is connected once it has accepted our hello; a broken connection is reported at once and made anew.
+ * Carries raft messages between the replicas of a group: one TCP connection from each replica to each other one, on a
+ * port of its own. A peer is connected once it has accepted our hello; a broken connection is reported at once and made anew.
  */
-export class GrpcTransport implements Transport {
-  readonly #options: GrpcTransportOptions;
-  readonly #limits: GrpcTransportLimits;
+export class TcpTransport implements Transport {
+  readonly #options: TcpTransportOptions;
+  readonly #limits: TcpTransportLimits;
   readonly #self: Identity;
   readonly #clock: Clock;
   readonly #links = new Map<NodeId, PeerLink>();
@@ -68,50 +67,43 @@ export class GrpcTransport implements Transport {
   /** Incarnation of each peer as first seen: it cannot change while the peer keeps its data. */
   readonly #incarnations = new Map<NodeId, string>();
   readonly #acceptor: Acceptor;
-  readonly #server: RpcServer;
+  readonly #server: Server;
   #receiver: TransportReceiver | null = null;
   #termSeen = 0;
   #stopped = false;
 
-  constructor(options: GrpcTransportOptions) {
+  constructor(options: TcpTransportOptions) {
     const { cluster, group, nodeId, incarnation, logger } = options;
     this.#options = options;
-    this.#limits = { ...grpcTransportLimits, ...options.limits };
+    this.#limits = { ...tcpTransportLimits, ...options.limits };
     this.#clock = options.clock ?? systemClock;
     this.#self = { cluster, group, nodeId, incarnation, session: randomBytes(8).toString('hex') };
-    const { helloTimeoutMs, termJumpMax, frameBytesMax, keepaliveMs } = this.#limits;
+    const { helloTimeoutMs, termJumpMax, bodySizeBytesMax, keepaliveMs } = this.#limits;
+    const clock = this.#clock;
     this.#acceptor = new Acceptor({
       self: this.#self,
       isPeer: (id) => id !== nodeId && options.peers.has(id),
       probeOf: (peer) => this.#probeOf(peer),
-      clock: this.#clock,
+      clock,
       logger,
       helloTimeoutMs,
+      bodySizeBytesMax,
       termJumpMax,
       termSeen: () => this.#termSeen,
       accepted: (hello) => this.#accepted(hello),
       received: (message) => this.#received(message),
     });
-    this.#server = new RpcServer({
-      host: options.host,
-      port: options.port,
-      tls: null,
-      logger,
-      limits: {
-        receiveBytesMax: frameBytesMax,
-        connectionsMax: CONNECTIONS_MAX,
-        connectionsPerAddressMax: CONNECTIONS_MAX,
-        callsPerConnectionMax: 4,
-        keepaliveMs,
-        keepaliveTimeoutMs: keepaliveMs,
-      },
+    this.#server = createServer({ noDelay: true }, (socket) => {
+      const { remoteAddress, remotePort } = socket;
+      const connection = new Connection(socket, { clock, keepaliveMs });
+      this.#acceptor.accept(connection, `${remoteAddress ?? '?'}:${remotePort ?? 0}`);
     });
-    accept(this.#server, (stream, address) => this.#acceptor.accept(stream, address));
+    this.#server.maxConnections = CONNECTIONS_MAX;
   }
 
   /** The port that it listens on; only after `start`. */
   get port(): number {
-    return this.#server.port;
+    return (this.#server.address() as AddressInfo).port;
   }
 
   /** Random for this process; peers tell restarts by it. */
@@ -133,7 +125,7 @@ export class GrpcTransport implements Transport {
   async start(receiver: TransportReceiver): Promise<void> {
     assert(this.#receiver === null, 'a transport is started once');
     this.#receiver = receiver;
-    await this.#server.start();
+    await this.#listen();
     for (const peer of this.#options.peers.keys()) {
       if (peer !== this.#options.nodeId) this.#link(peer).start();
     }
@@ -154,7 +146,27 @@ export class GrpcTransport implements Transport {
     this.#stopped = true;
     for (const link of this.#links.values()) link.stop();
     this.#acceptor.close();
-    await this.#server.close(CLOSE_GRACE_MS);
+    if (!this.#server.listening) return;
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+
+  #listen(): Promise<void> {
+    const { host, port } = this.#options;
+    return new Promise((resolve, reject) => {
+      const refused = (error: Error): void => {
+        const reason = `the raft port ${host}:${port} cannot be opened: ${errorText(error)}`;
+        reject(new MqError('CONFIG_INVALID', reason, { cause: error }));
+      };
+      this.#server.once('error', refused);
+      this.#server.listen({ host, port }, () => {
+        this.#server.off('error', refused);
+        // What can fail later is one accept, for want of file handles; the peer dials again.
+        this.#server.on('error', (error) =>
+          this.#options.logger.warn({ reason: errorText(error) }, 'a raft connection was lost'),
+        );
+        resolve();
+      });
+    });
   }
 
   #link(peer: NodeId): PeerLink {
@@ -164,7 +176,7 @@ export class GrpcTransport implements Transport {
       self: this.#self,
       peer,
       address: () => this.#options.peers.get(peer) ?? null,
-      dial: (address) => dial(address, keepaliveMs),
+      dial: (address) => dial(address, { clock: this.#clock, keepaliveMs }),
       clock: this.#clock,
       logger: this.#options.logger,
       probe: this.#probeOf(peer),

@@ -1,6 +1,14 @@
 import { MqError } from '@raftmq/base';
-import { loadMessage } from '@raftmq/rpc';
 import { type NodeId } from '../core/types.js';
+import {
+  ControlReader,
+  FRAME_PREFIX_SIZE_BYTES,
+  frameKind,
+  newFrame,
+  sealFrame,
+  textSizeBytes,
+  writeText,
+} from './frame.js';
 
 /** Protocol versions of this build. A message may change its meaning only with a new version. */
 export const PROTOCOL_VERSION_MIN = 1;
@@ -38,39 +46,32 @@ export interface Identity {
   readonly session: string;
 }
 
-interface HelloFrame {
-  readonly hello?: Hello | null;
-}
-
 /** @returns the first frame of a connection from `self` to `to` */
 export function encodeHello(self: Identity, to: NodeId): Buffer {
-  const { cluster, group, nodeId, incarnation, session } = self;
-  const versionMin = PROTOCOL_VERSION_MIN;
-  const versionMax = PROTOCOL_VERSION_MAX;
-  const hello: Hello = {
-    cluster,
-    group,
-    from: nodeId,
-    to,
-    incarnation,
-    session,
-    versionMin,
-    versionMax,
-  };
-  return loadMessage<HelloFrame>('raftmq.raft.v1.Frame').encode({ hello });
+  const texts = [self.cluster, self.group, self.incarnation, self.session];
+  const frame = newFrame(frameKind.hello, 12 + textsSizeBytes(texts), 0);
+  let at = FRAME_PREFIX_SIZE_BYTES;
+  at = frame.writeUInt32BE(self.nodeId, at);
+  at = frame.writeUInt32BE(to, at);
+  at = frame.writeUInt16BE(PROTOCOL_VERSION_MIN, at);
+  at = frame.writeUInt16BE(PROTOCOL_VERSION_MAX, at);
+  for (const text of texts) at = writeText(frame, text, at);
+  return sealFrame(frame);
 }
 
 /** @throws MqError BAD_REQUEST when the frame is no hello */
-export function decodeHello(frame: Buffer): Hello {
-  let hello: Hello | null | undefined;
-  try {
-    hello = loadMessage<HelloFrame>('raftmq.raft.v1.Frame').decode(frame).hello;
-  } catch (error) {
-    throw new MqError('BAD_REQUEST', 'the first frame is not readable', { cause: error });
-  }
-  if (hello === null || hello === undefined)
-    throw new MqError('BAD_REQUEST', 'the first frame is no hello');
-  return hello;
+export function decodeHello(kind: number, control: Buffer): Hello {
+  if (kind !== frameKind.hello) throw new MqError('BAD_REQUEST', 'the first frame is no hello');
+  const reader = new ControlReader(control);
+  const from = reader.uint32();
+  const to = reader.uint32();
+  const versionMin = reader.uint16();
+  const versionMax = reader.uint16();
+  const cluster = reader.text();
+  const group = reader.text();
+  const incarnation = reader.text();
+  const session = reader.text();
+  return { cluster, group, from, to, incarnation, session, versionMin, versionMax };
 }
 
 /**
@@ -104,11 +105,26 @@ export function commonVersion(hello: Hello): number {
   return Math.min(hello.versionMax, PROTOCOL_VERSION_MAX);
 }
 
+/** The callee's answer to a hello. */
 export function encodeAnswer(answer: HelloAnswer): Buffer {
-  return loadMessage<HelloAnswer>('raftmq.raft.v1.HelloAnswer').encode(answer);
+  const texts = [answer.refused, answer.incarnation, answer.session];
+  const frame = newFrame(frameKind.answer, 2 + textsSizeBytes(texts), 0);
+  let at = frame.writeUInt16BE(answer.version, FRAME_PREFIX_SIZE_BYTES);
+  for (const text of texts) at = writeText(frame, text, at);
+  return sealFrame(frame);
 }
 
-/** @throws Error when the bytes are no answer */
-export function decodeAnswer(bytes: Buffer): HelloAnswer {
-  return loadMessage<HelloAnswer>('raftmq.raft.v1.HelloAnswer').decode(bytes);
+/** @throws MqError BAD_REQUEST when the frame is no answer */
+export function decodeAnswer(kind: number, control: Buffer): HelloAnswer {
+  if (kind !== frameKind.answer) throw new MqError('BAD_REQUEST', 'the hello was not answered');
+  const reader = new ControlReader(control);
+  const version = reader.uint16();
+  const refused = reader.text();
+  return { refused, incarnation: reader.text(), session: reader.text(), version };
+}
+
+function textsSizeBytes(texts: readonly string[]): number {
+  let size = 0;
+  for (const text of texts) size += textSizeBytes(text);
+  return size;
 }
