@@ -194,6 +194,7 @@ export class CommitLog implements CommitLogReader {
   }
 
   cachedRecord(position: number, sizeBytes: number): Buffer | null {
+    if (position < this.firstPosition) return null;
     const entry = this.#hot.holding(position) ?? this.#cold.holding(position);
     return entry === undefined ? null : recordOf(entry, position, sizeBytes);
   }
