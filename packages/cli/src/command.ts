@@ -28,6 +28,8 @@ export interface CommandContext {
   readonly positionals: readonly string[];
   readonly options: ParsedOptions;
   readonly output: Output;
+  /** Environment variables, for child processes. */
+  readonly variables: Readonly<Record<string, string | undefined>>;
   /** Aborted on SIGINT and SIGTERM: finish soon, and cleanly. */
   readonly signal: AbortSignal;
 }

@@ -123,6 +123,7 @@ export async function main(
       positionals: parsed.positionals,
       options: parsed.options,
       output,
+      variables: environment.variables,
       signal: environment.signal,
     });
   } catch (error) {

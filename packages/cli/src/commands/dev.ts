@@ -60,6 +60,7 @@ async function runDev(context: CommandContext): Promise<number> {
   );
   const supervisor = new Supervisor({
     launcher: LAUNCHER,
+    variables: context.variables,
     plan,
     readyFile: options.has('ready-file') ? resolve(options.text('ready-file')) : '',
     restart: !options.flag('no-restart'),

@@ -19,21 +19,25 @@ const TAIL_BYTES = 16 * 1024;
 export class NodeProcess {
   readonly plan: NodePlan;
   readonly #launcher: string;
+  readonly #variables: Readonly<Record<string, string | undefined>>;
   readonly #onExit: (node: NodeProcess, exit: NodeExit) => void;
   #child: ChildProcess | null = null;
   #exited: Promise<void> = Promise.resolve();
 
   /**
    * @param launcher path of the script that takes `plan.args`
+   * @param variables environment of the process
    * @param onExit called once for every start, also when the process could not be started at all
    */
   constructor(
     plan: NodePlan,
     launcher: string,
+    variables: Readonly<Record<string, string | undefined>>,
     onExit: (node: NodeProcess, exit: NodeExit) => void,
   ) {
     this.plan = plan;
     this.#launcher = launcher;
+    this.#variables = variables;
     this.#onExit = onExit;
   }
 
@@ -55,7 +59,7 @@ export class NodeProcess {
         // on stdin closes when the supervisor dies, and the launcher ends the node then.
         detached: true,
         stdio: ['pipe', log, log],
-        env: { ...process.env, RAFTMQ_STOP_WITH_PARENT: '1' },
+        env: { ...this.#variables, RAFTMQ_STOP_WITH_PARENT: '1' },
       });
       this.#child = child;
       this.pid = child.pid ?? 0;

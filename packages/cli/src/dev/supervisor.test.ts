@@ -37,7 +37,6 @@ beforeEach(() => {
   notes = [];
   supervisor = null;
   writeFileSync(join(directory, 'launcher.js'), FAKE_NODE);
-  process.env['FAKE_NAMESRV_DIR'] = join(directory, 'namesrv');
 });
 
 afterEach(async () => {
@@ -61,6 +60,7 @@ async function makeSupervisor(
   const cluster = await plan(changes.replicas ?? 1);
   supervisor = new Supervisor({
     launcher: join(directory, 'launcher.js'),
+    variables: { FAKE_NAMESRV_DIR: join(directory, 'namesrv') },
     plan: cluster,
     readyFile: join(directory, 'ready.json'),
     restart: true,

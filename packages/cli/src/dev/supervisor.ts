@@ -7,6 +7,8 @@ import { readyFileText, writeAtomically } from './ready-file.js';
 export interface SupervisorOptions {
   /** Path of the script that starts a node from its plan's `args`. */
   readonly launcher: string;
+  /** Environment of the nodes. */
+  readonly variables: Readonly<Record<string, string | undefined>>;
   readonly plan: ClusterPlan;
   /** '' = none. */
   readonly readyFile: string;
@@ -67,9 +69,10 @@ export class Supervisor {
     this.#options = options;
     this.#timing = { ...DEFAULT_TIMING, ...options.timing };
     const onExit = (node: NodeProcess, exit: NodeExit): void => this.#onExit(node, exit);
-    this.#namesrv = new NodeProcess(options.plan.namesrv, options.launcher, onExit);
+    const { launcher, variables } = options;
+    this.#namesrv = new NodeProcess(options.plan.namesrv, launcher, variables, onExit);
     this.#brokers = options.plan.brokers.map(
-      (plan) => new NodeProcess(plan, options.launcher, onExit),
+      (plan) => new NodeProcess(plan, launcher, variables, onExit),
     );
   }
 

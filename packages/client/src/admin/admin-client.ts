@@ -1,5 +1,5 @@
 import { MqError } from '@raftmq/base';
-import { parseTopicType, statusCode } from '@raftmq/protocol';
+import { NameserverClient, parseTopicType, statusCode } from '@raftmq/protocol';
 import { type RpcService } from '@raftmq/rpc';
 import { ChannelPool } from '../channel-pool.js';
 import { addressesOf, parseEndpoints } from '../endpoints.js';
@@ -22,7 +22,6 @@ import {
 } from './model.js';
 import {
   type WireAdminResult,
-  type WireCluster,
   type WireListGroups,
   type WireListTopics,
   type WireRaftStatus,
@@ -37,7 +36,6 @@ export interface AdminClientOptions extends Omit<ClientOptions, 'endpoints'> {
 }
 
 const ADMIN = 'raftmq.admin.v1.Admin';
-const NAME_SERVER = 'raftmq.namesrv.v1.NameServer';
 /** Changes wait for a leader; that may take an election. */
 const CHANGE_TIMEOUT_MS = 10_000;
 
@@ -46,7 +44,7 @@ const CHANGE_TIMEOUT_MS = 10_000;
  */
 export class AdminClient {
   readonly #options: CompiledClientOptions;
-  readonly #namesrv: readonly string[];
+  readonly #namesrv: NameserverClient | null;
   readonly #brokers: readonly string[];
   readonly #pool: ChannelPool;
   readonly #headers: CallHeaders;
@@ -55,17 +53,22 @@ export class AdminClient {
   constructor(options: AdminClientOptions) {
     const addresses = (text: string | undefined): readonly string[] =>
       text === undefined || text === '' ? [] : addressesOf(parseEndpoints(text));
-    this.#namesrv = addresses(options.namesrv);
+    const namesrv = addresses(options.namesrv);
     this.#brokers = addresses(options.endpoints);
-    if (this.#namesrv.length + this.#brokers.length === 0) {
+    if (namesrv.length + this.#brokers.length === 0) {
       throw new MqError('CONFIG_INVALID', 'give the address of a NameServer or of a broker');
     }
     this.#options = compileClientOptions({ ...options, endpoints: options.endpoints ?? '' });
+    this.#namesrv =
+      namesrv.length === 0
+        ? null
+        : new NameserverClient({ addresses: namesrv, timeoutMs: this.#options.requestTimeoutMs });
     this.#pool = new ChannelPool(this.#options);
     this.#headers = new CallHeaders(this.#options, createClientId());
   }
 
   close(): void {
+    this.#namesrv?.close();
     this.#pool.close();
   }
 
@@ -75,7 +78,7 @@ export class AdminClient {
    */
   async groups(): Promise<readonly GroupInfo[]> {
     const groups =
-      this.#namesrv.length > 0 ? await this.#groupsOfNameServer() : await this.#groupsOfBrokers();
+      this.#namesrv === null ? await this.#groupsOfBrokers() : await this.#namesrv.cluster();
     if (groups.length === 0) {
       throw new MqError('PRECONDITION_FAILED', 'no broker is registered at the NameServer');
     }
@@ -180,11 +183,6 @@ export class AdminClient {
       [...ids].sort((a, b) => a - b),
       answers,
     );
-  }
-
-  async #groupsOfNameServer(): Promise<readonly GroupInfo[]> {
-    const answer = await this.#unary<WireCluster>(this.#namesrv, NAME_SERVER, 'GetCluster', {});
-    return answer.groups;
   }
 
   /** Asks every broker which group it belongs to. */

@@ -1,6 +1,4 @@
-import { type GroupInfo } from './model.js';
-
-/* The messages of raftmq.admin.v1 and raftmq.namesrv.v1 that this package reads, as the generic codec shows them. */
+/* The messages of raftmq.admin.v1 that this package reads, as the generic codec shows them. */
 
 export interface WireAdminResult {
   readonly code: number;
@@ -61,8 +59,4 @@ export interface WireRaftStatus {
     readonly grpcAddress: string;
     readonly raftAddress: string;
   }[];
-}
-
-export interface WireCluster {
-  readonly groups: readonly GroupInfo[];
 }
