@@ -153,8 +153,10 @@ export class FileQueueIndex implements QueueIndex {
   }
 
   #queuesOf(topic: string): Map<number, Queue> {
-    let queues = this.#topics.get(topic);
-    if (queues === undefined) this.#topics.set(topic, (queues = new Map()));
+    const known = this.#topics.get(topic);
+    if (known !== undefined) return known;
+    const queues = new Map<number, Queue>();
+    this.#topics.set(topic, queues);
     return queues;
   }
 

@@ -30,9 +30,8 @@ const OPEN_FILES_MAX = 64;
  * @throws MqError DISK_FAILED when RocksDB cannot open it; its rows can be rebuilt from the log after removing it
  */
 export async function openRocksDb(path: string): Promise<KvEngine> {
-  const { default: RocksDB } = (await import('rocksdb-native' as string)) as {
-    default: RocksConstructor;
-  };
+  const binding: unknown = await import('rocksdb-native' as string);
+  const { default: RocksDB } = binding as { readonly default: RocksConstructor };
   const db = new RocksDB(path, {
     writeBufferSize: WRITE_BUFFER_SIZE_BYTES,
     maxWriteBufferNumber: 2,
