@@ -1,24 +1,6 @@
+import { type RocksDb } from 'rocksdb-native';
 import { MqError, errorText } from '@raftmq/base';
 import { type KvBatch, type KvEngine, type KvPair } from '../ports.js';
-
-/** The part of `rocksdb-native` that we use; this file is the only one that knows the binding (ADR 0002). */
-interface RocksDb {
-  ready(): Promise<void>;
-  get(key: Buffer): Promise<Buffer | null>;
-  write(options?: object): RocksWriteBatch;
-  iterator(range: { gte: Buffer; lt?: Buffer }, options?: object): AsyncIterable<KvPair>;
-  flush(): Promise<void>;
-  close(): Promise<void>;
-}
-
-interface RocksWriteBatch {
-  tryPut(key: Buffer, value: Buffer): void;
-  tryDelete(key: Buffer): void;
-  flush(): Promise<void>;
-  destroy(): void;
-}
-
-type RocksConstructor = new (path: string, options: object) => RocksDb;
 
 /** Small on purpose: rows are few and live in memory too. */
 const WRITE_BUFFER_SIZE_BYTES = 4 * 1024 * 1024;
@@ -30,8 +12,7 @@ const OPEN_FILES_MAX = 64;
  * @throws MqError DISK_FAILED when RocksDB cannot open it; its rows can be rebuilt from the log after removing it
  */
 export async function openRocksDb(path: string): Promise<KvEngine> {
-  const binding: unknown = await import('rocksdb-native' as string);
-  const { default: RocksDB } = binding as { readonly default: RocksConstructor };
+  const { default: RocksDB } = await import('rocksdb-native');
   const db = new RocksDB(path, {
     writeBufferSize: WRITE_BUFFER_SIZE_BYTES,
     maxWriteBufferNumber: 2,
