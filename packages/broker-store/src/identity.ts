@@ -138,7 +138,7 @@ function describe({ cluster, group, nodeId }: ExpectedIdentity): string {
 function damaged(path: string): MqError {
   return new MqError(
     'DATA_DIRECTORY_MISMATCH',
-    `${path} is damaged or was edited, so it is not known whose data this is. Restore the file, or the whole data ` +
-      'directory, from a backup, or start with an empty data directory.',
+    `${path} is damaged or was edited, so it is not known whose data this is. Put back a copy of this file, or ` +
+      'start with an empty data directory.',
   );
 }

@@ -44,8 +44,8 @@ export async function recoverLog(options: RecoveryOptions): Promise<RecoveredLog
     if (options.mustExist) {
       throw new MqError(
         'LOG_CORRUPTED',
-        `${directory} holds no commit log, but this replica has had one. Restore the directory, or start this ` +
-          'replica with an empty data directory so that it is known to have lost its log.',
+        `${directory} holds no commit log, but this replica has had one. Put it back as it was at the last ` +
+          'stop, or start this replica with an empty data directory: it then gets the log from its group.',
       );
     }
     return {

@@ -103,7 +103,8 @@ export function logCorrupted(
 ): MqError {
   return new MqError(
     'LOG_CORRUPTED',
-    `${path}: ${what} (byte ${fileOffset} of the file, entry index ${index}). The file was not changed. Keep it, ` +
-      'and restore the data directory of this replica from a healthy replica of its group or from a backup.',
+    `${path}: ${what} (byte ${fileOffset} of the file, entry index ${index}). The file was not changed. Keep a ` +
+      'copy of the data directory. In a group of several replicas start this one with an empty data directory, it ' +
+      'gets the log from the others; in a group of one restore a backup.',
   );
 }

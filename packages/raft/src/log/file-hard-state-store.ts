@@ -180,7 +180,8 @@ function missing(directory: string): MqError {
   return new MqError(
     'LOG_CORRUPTED',
     `${directory} holds neither ${SLOT_NAMES.join(' nor ')}, but this replica has voted before. Starting with term 0 ` +
-      'could elect two leaders. Restore the directory, or start this replica with an empty data directory.',
+      'could elect two leaders. Put the directory back as it was at the last stop, or start this replica with an ' +
+      'empty data directory: it then joins its group anew.',
   );
 }
 
@@ -188,7 +189,7 @@ function bothDamaged(directory: string): MqError {
   return new MqError(
     'LOG_CORRUPTED',
     `both ${SLOT_NAMES.join(' and ')} in ${directory} are damaged, so the term and vote of this replica are not known. ` +
-      'Starting with term 0 could elect two leaders. Restore the data directory of this replica from a healthy ' +
-      'replica of its group or from a backup, or start this replica with an empty data directory.',
+      'Starting with term 0, or with an older copy of these files, could elect two leaders. Start this replica with ' +
+      'an empty data directory: it then joins its group anew.',
   );
 }
