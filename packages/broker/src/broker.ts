@@ -17,7 +17,7 @@ import { adminMethods } from './admin/admin-service.js';
 import { type AdminSource } from './admin/admin-source.js';
 import { GroupAddresses } from './addresses.js';
 import { brokerRegistration } from './broker-registration.js';
-import { checkNodeSettings, joinHostPort, parsePeers, type Peer } from './config.js';
+import { joinHostPort, parsePeers, type Peer } from './config.js';
 import { openEdge } from './edge.js';
 import { messagingServiceMethods } from './handlers/messaging-service.js';
 import { type EdgeServices } from './handlers/services.js';
@@ -29,7 +29,7 @@ import { groupProgress, queueStats } from './ops/replica-stats.js';
 import { RetentionLoop } from './ops/retention-loop.js';
 import { RegistrationClient } from './registration/registration-client.js';
 import { openReplica, type Replica } from './replica.js';
-import { type BrokerSettings } from './settings.js';
+import { checkBrokerSettings, type BrokerSettings } from './settings.js';
 import { endTelemetry } from './telemetry/telemetry.js';
 
 export interface BrokerOptions {
@@ -67,7 +67,7 @@ export class Broker {
 
   private constructor(options: BrokerOptions) {
     const { settings, logger } = options;
-    checkNodeSettings(settings);
+    checkBrokerSettings(settings);
     this.#options = options;
     this.#settings = settings;
     this.#logger = logger;

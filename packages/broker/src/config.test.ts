@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { loadConfig, readCommandLine } from '@raftmq/base';
-import { brokerSettings } from './settings.js';
+import { brokerSettings, checkBrokerSettings } from './settings.js';
 import {
   advertisedHost,
   checkNodeSettings,
@@ -83,6 +83,11 @@ describe('the whole table', () => {
       flushDiskType: 'ASYNC_FLUSH',
       namesrvAddr: ['n:1', 'm:2'],
     });
+  });
+
+  it('checks what the settings of a part say together', () => {
+    const settings = loadConfig(brokerSettings, { flags: { leaseMs: '1500' } });
+    expect(() => checkBrokerSettings(settings)).toThrow('leaseMs');
   });
 
   it('has a help text for every setting', () => {

@@ -7,8 +7,7 @@ import {
   type Logger,
 } from '@raftmq/base';
 import { Broker } from './broker.js';
-import { checkNodeSettings } from './config.js';
-import { brokerSettings, type BrokerSettings } from './settings.js';
+import { brokerSettings, checkBrokerSettings, type BrokerSettings } from './settings.js';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -30,7 +29,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   let command: CommandLine<typeof brokerSettings>;
   try {
     command = readCommandLine('raftmq broker', brokerSettings, argv, process.env);
-    if (command.kind === 'run') checkNodeSettings(command.settings);
+    if (command.kind === 'run') checkBrokerSettings(command.settings);
   } catch (error) {
     if (!isMqError(error)) throw error;
     process.stderr.write(`raftmq broker: ${error.message}\n`);

@@ -1,7 +1,7 @@
 import { commitLogSettings } from '@raftmq/broker-store';
-import { raftCoreSettings, raftDriverSettings } from '@raftmq/raft';
+import { checkRaftCoreConfig, raftCoreSettings, raftDriverSettings } from '@raftmq/raft';
 import { type SettingsOf } from '@raftmq/base';
-import { nodeSettings } from './config.js';
+import { checkNodeSettings, nodeSettings } from './config.js';
 import { messagingSettings } from './messaging-service/settings.js';
 import { stateSettings } from './state/settings.js';
 
@@ -16,3 +16,12 @@ export const brokerSettings = {
 };
 
 export type BrokerSettings = SettingsOf<typeof brokerSettings>;
+
+/**
+ * Checks what a single setting cannot see, for the broker and its parts.
+ * @throws MqError CONFIG_INVALID naming the settings that do not go together
+ */
+export function checkBrokerSettings(settings: BrokerSettings): void {
+  checkNodeSettings(settings);
+  checkRaftCoreConfig(settings);
+}
