@@ -22,6 +22,7 @@ export { type ProgressState } from './core/progress.js';
 export { RaftCore, type PeerStatus } from './core/raft-core.js';
 export { type RaftCoreOptions } from './core/replica.js';
 export {
+  type Admission,
   type AppendRequest,
   type AppendResponse,
   type Effects,

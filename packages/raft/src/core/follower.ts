@@ -6,7 +6,7 @@ import { type AppendRequest, type AppendResponse, type NodeId, type TimeoutNow }
 
 /** The election deadline passed without a sign of a leader; the same for all who do not lead. */
 export function tickFollower(replica: Replica): void {
-  if (replica.nowMs >= replica.electionDeadlineMs) preCampaign(replica);
+  if (replica.recovery === 0 && replica.nowMs >= replica.electionDeadlineMs) preCampaign(replica);
 }
 
 /** The leader's connection broke. In other roles, or from other peers, this means nothing here. */
@@ -16,6 +16,7 @@ export function onLeaderLost(replica: Replica, peer: NodeId): void {
 
 /** The leader of this term hands over: campaign without asking for willingness first (R11). */
 export function onTimeoutNow(replica: Replica, message: TimeoutNow): void {
+  if (replica.recovery !== 0) return;
   if (replica.role === 'follower' && replica.leaderId === message.from) campaign(replica, true);
 }
 
@@ -96,6 +97,7 @@ function accept(replica: Replica, request: AppendRequest, knownIndex: number): v
     lastIndex: replica.log.lastIndex,
     sentAtMs: request.sentAtMs,
     readRound: request.readRound,
+    recovery: replica.recovery,
   };
   if (writes || replica.effects.hardState !== null) replica.sendAfterSync(response);
   else replica.send(response);
@@ -121,6 +123,7 @@ function refuse(replica: Replica, request: AppendRequest): void {
     lastIndex: log.lastIndex,
     sentAtMs: request.sentAtMs,
     readRound: request.readRound,
+    recovery: replica.recovery,
   };
   if (replica.effects.hardState !== null) replica.sendAfterSync(response);
   else replica.send(response);
@@ -140,5 +143,6 @@ export function refuseOldLeader(replica: Replica, request: AppendRequest): void 
     lastIndex: replica.log.lastIndex,
     sentAtMs: request.sentAtMs,
     readRound: request.readRound,
+    recovery: replica.recovery,
   });
 }

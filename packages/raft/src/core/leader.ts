@@ -1,8 +1,10 @@
 import { assert } from '@raftmq/base';
-import { ENTRY_HEADER_SIZE_BYTES, entryEnd, entryType, sealEntry, type Entry } from './entry.js';
+import { type Entry } from './entry.js';
 import { LeaderState } from './leader-state.js';
 import { majority, quorumValue } from './quorum.js';
-import { nextAfterRefusal, replicateNew, replicateTo, sendHeartbeat } from './replication.js';
+import { continueAdmission } from './recovery.js';
+import { appendNoop, appendOwn } from './own-entries.js';
+import { nextAfterRefusal, replicateTo, sendHeartbeat } from './replication.js';
 import { type Replica } from './replica.js';
 import { abortTransfer, continueTransfer } from './transfer.js';
 import { type AppendResponse, type NodeId } from './types.js';
@@ -11,19 +13,9 @@ import { type AppendResponse, type NodeId } from './types.js';
 export function becomeLeader(replica: Replica): void {
   const { log, nowMs, config } = replica;
   const noopIndex = log.lastIndex + 1;
-  const position = log.endPosition;
   replica.setRole('leader', replica.id);
-  replica.leader = new LeaderState(replica.peers, noopIndex, position, nowMs, config);
-  const noop = sealEntry(Buffer.alloc(ENTRY_HEADER_SIZE_BYTES), {
-    index: noopIndex,
-    term: replica.term,
-    position,
-    type: entryType.noop,
-    // The stamps of the log never go back, whatever this machine's wall clock says (R29).
-    storeTimestampMs: Math.max(log.lastStoreTimestampMs, Math.floor(replica.wallMs)),
-    recordCount: 0,
-  });
-  appendOwn(replica, replica.leader, noop);
+  replica.leader = new LeaderState(replica.peers, noopIndex, log.endPosition, nowMs, config);
+  appendNoop(replica, replica.leader);
 }
 
 /** The next entry, sealed by the driver after asking canPropose in the same turn. */
@@ -38,13 +30,6 @@ export function onPropose(replica: Replica, leader: LeaderState, entry: Entry): 
   appendOwn(replica, leader, entry);
 }
 
-/** Writing and sending run side by side; this replica counts itself only after its own sync (R18). */
-function appendOwn(replica: Replica, leader: LeaderState, entry: Entry): void {
-  replica.append(entry);
-  leader.appended(entryEnd(entry));
-  replicateNew(replica, leader, entry);
-}
-
 /** Heartbeats and deadlines. The lease was checked when the step began. */
 export function tickLeader(replica: Replica, leader: LeaderState): void {
   if (leader.transferTarget !== null && replica.nowMs >= leader.transferDeadlineMs) {
@@ -56,7 +41,9 @@ export function tickLeader(replica: Replica, leader: LeaderState): void {
 /** When the majority's newest answered requests were sent: the lease runs from there (R08). */
 export function quorumContactMs(replica: Replica, leader: LeaderState, nowMs: number): number {
   const { scratch, progress } = leader;
-  for (let i = 0; i < progress.length; i++) scratch[i] = progress[i]!.contactMs;
+  for (let i = 0; i < progress.length; i++) {
+    scratch[i] = progress[i]!.recovery === 0 ? progress[i]!.contactMs : -Infinity;
+  }
   scratch[progress.length] = nowMs;
   return quorumValue(scratch);
 }
@@ -75,6 +62,7 @@ export function onAppendResponse(
   response: AppendResponse,
 ): void {
   const progress = leader.progressOf(response.from);
+  progress.standsAt(response.recovery);
   progress.answered(Math.min(response.sentAtMs, replica.nowMs), response.readRound);
   if (response.success) {
     assert(response.matchIndex <= replica.log.lastIndex, 'nobody acknowledges what was not sent');
@@ -84,6 +72,7 @@ export function onAppendResponse(
     progress.refused(response.matchIndex, nextAfterRefusal(replica, response));
   }
   replicateTo(replica, leader, progress);
+  continueAdmission(replica, leader, progress);
   continueTransfer(replica, leader);
   confirmReads(replica, leader);
 }
@@ -118,7 +107,9 @@ export function onFollowerConnected(replica: Replica, leader: LeaderState, peer:
 /** Only entries of this term are committed by counting; they carry everything before them along (R06). */
 function advanceCommit(replica: Replica, leader: LeaderState): void {
   const { scratch, progress } = leader;
-  for (let i = 0; i < progress.length; i++) scratch[i] = progress[i]!.matchIndex;
+  for (let i = 0; i < progress.length; i++) {
+    scratch[i] = progress[i]!.recovery === 0 ? progress[i]!.matchIndex : 0;
+  }
   scratch[progress.length] = replica.durableIndex;
   const index = quorumValue(scratch);
   if (index <= replica.commitIndex) return;
@@ -143,7 +134,8 @@ function confirmReads(replica: Replica, leader: LeaderState): void {
       heartbeatAll(replica, leader);
     }
     let answered = 1;
-    for (const progress of leader.progress) if (progress.readRound >= reads.round) answered++;
+    for (const { recovery, readRound } of leader.progress)
+      if (recovery === 0 && readRound >= reads.round) answered++;
     if (answered < majority(replica.voters.length)) return;
     reads.confirm(replica.effects.reads);
   }

@@ -27,6 +27,10 @@ export interface WindowLimits {
  */
 export class Progress {
   readonly id: NodeId;
+  /** 0 = counts. Else the number of the follower's recovery: what it acknowledges is not counted (R22). */
+  recovery = 0;
+  /** The entry that it has to hold before it is admitted; 0 = not chosen yet. */
+  admissionIndex = 0;
   readonly #limits: WindowLimits;
   readonly #throughIndexes: Float64Array;
   readonly #sizes: Float64Array;
@@ -94,6 +98,13 @@ export class Progress {
   answered(sentAtMs: number, readRound: number): void {
     if (sentAtMs > this.#contactMs) this.#contactMs = sentAtMs;
     if (readRound > this.#readRound) this.#readRound = readRound;
+  }
+
+  /** What an answer says about its sender. A new recovery starts from the beginning. */
+  standsAt(recovery: number): void {
+    if (recovery === this.recovery) return;
+    this.recovery = recovery;
+    this.admissionIndex = 0;
   }
 
   /** A request with entries through `throughIndex` left (or, while probing, without any: `sizeBytes` 0). */

@@ -13,6 +13,7 @@ interface Coverage {
   elections: number;
   crashes: number;
   transfers: number;
+  wipes: number;
 }
 
 function randomNode(cluster: Cluster, random: Prng): NodeId {
@@ -27,7 +28,8 @@ function actOnce(
 ): void {
   const id = randomNode(cluster, random);
   if (!cluster.isUp(id)) {
-    if (random.chance(0.1)) cluster.start(id);
+    if (random.chance(0.02)) wipe(cluster, id, coverage);
+    if (random.chance(0.1)) startAgain(cluster, id);
     return;
   }
   const draw = random.next();
@@ -55,6 +57,26 @@ function actOnce(
   if (draw < 0.985) return cluster.cut(id, randomNode(cluster, random));
   if (draw < 0.992) return cluster.heal();
   cluster.nowMs += random.integer(0, 1500);
+}
+
+/** A disk is lost, unless a majority could be without its memory then. */
+function wipe(cluster: Cluster, id: NodeId, coverage: Coverage): void {
+  const others = [...cluster.nodes.values()].filter((node) => node.id !== id);
+  // In every second seed disks last, so that the other faults keep their share.
+  if (cluster.seed % 2 === 0) return;
+  const sound = others.filter((node) => node.disk.takesPart).length;
+  if (sound <= cluster.nodes.size / 2) return;
+  cluster.wipe(id);
+  coverage.wipes++;
+}
+
+/** A node comes back, and those who run connect to it anew. */
+function startAgain(cluster: Cluster, id: NodeId): void {
+  cluster.start(id);
+  for (const node of cluster.nodes.values()) {
+    if (node.core !== null && node.id !== id)
+      cluster.step(node.id, { kind: 'peer-connected', peer: id });
+  }
 }
 
 /** Delivers, copies, or loses some messages, in order or not. */
@@ -89,7 +111,7 @@ function runSeed(seed: number, coverage: Coverage): void {
 
 function converge(cluster: Cluster): void {
   cluster.heal();
-  for (const id of cluster.nodes.keys()) if (!cluster.isUp(id)) cluster.start(id);
+  for (const id of cluster.nodes.keys()) if (!cluster.isUp(id)) startAgain(cluster, id);
   const committed = cluster.history.committedIndex;
   // Every old contact may delay an election by one timeout, and one vote may be split.
   cluster.run(8000);
@@ -100,6 +122,7 @@ function converge(cluster: Cluster): void {
   const { lastIndex } = cluster.core(leaders[0]!);
   expect(lastIndex).toBeGreaterThan(committed);
   for (const id of cluster.nodes.keys()) {
+    expect(cluster.core(id).takesPart).toBe(true);
     expect(cluster.core(id).commitIndex).toBe(lastIndex);
     expect(cluster.core(id).term).toBe(cluster.core(leaders[0]!).term);
   }
@@ -110,7 +133,14 @@ const firstSeed = Number(process.env['FUZZ_FROM'] ?? 1);
 
 describe('random schedules', () => {
   test(`keep every promise, and converge after healing (${seedCount} seeds)`, () => {
-    const coverage: Coverage = { commits: 0, cuts: 0, elections: 0, crashes: 0, transfers: 0 };
+    const coverage: Coverage = {
+      commits: 0,
+      cuts: 0,
+      elections: 0,
+      crashes: 0,
+      transfers: 0,
+      wipes: 0,
+    };
     for (let seed = firstSeed; seed < firstSeed + seedCount; seed++) {
       try {
         runSeed(seed, coverage);
@@ -125,5 +155,6 @@ describe('random schedules', () => {
     expect(coverage.elections).toBeGreaterThan(3 * seedCount);
     expect(coverage.crashes).toBeGreaterThan(5 * seedCount);
     expect(coverage.transfers).toBeGreaterThan(5 * seedCount);
+    expect(coverage.wipes).toBeGreaterThan(seedCount / 4);
   });
 });

@@ -20,6 +20,7 @@ import {
   tickLeader,
 } from './leader.js';
 import { type ProgressState } from './progress.js';
+import { onAdmission, onStanding } from './recovery.js';
 import { Replica, type RaftCoreOptions } from './replica.js';
 import { startTransfer } from './transfer.js';
 import { type Effects, type Input, type Message, type NodeId, type Role } from './types.js';
@@ -100,6 +101,11 @@ export class RaftCore {
 
   get votedFor(): NodeId | null {
     return this.#replica.votedFor;
+  }
+
+  /** False while it recovers: it votes for nobody and is not counted (R22). */
+  get takesPart(): boolean {
+    return this.#replica.recovery === 0;
   }
 
   /** Itself when it leads; null while nobody is known to lead in this term. */
@@ -195,6 +201,8 @@ export class RaftCore {
       case 'peer-connected':
         if (leader === null || !replica.peers.includes(input.peer)) return;
         return onFollowerConnected(replica, leader, input.peer);
+      case 'standing':
+        return onStanding(replica, input.takesPart);
       case 'read':
         if (leader !== null) return onRead(replica, leader, input.id);
         replica.effects.reads.push({ id: input.id, index: null });
@@ -225,6 +233,8 @@ export class RaftCore {
         return;
       case 'vote-response':
         return onVoteResponse(replica, message);
+      case 'admission':
+        return onAdmission(replica, message);
       case 'timeout-now':
         return onTimeoutNow(replica, message);
     }

@@ -18,6 +18,8 @@ export interface RaftCoreOptions {
   readonly random: Prng;
   /** What the state machine has applied already is committed; 0 when nothing. */
   readonly appliedIndex?: number;
+  /** False = starts recovering: it lost its disk, or its group does not know it yet (R22). Default true. */
+  readonly takesPart?: boolean;
   /** Mistakes on purpose, for tests that must notice them; never set elsewhere. */
   readonly testOnlyBugs?: TestOnlyBugs;
 }
@@ -55,6 +57,8 @@ export class Replica {
   durableIndex: number;
   /** Present exactly while the role is leader. */
   leader: LeaderState | null = null;
+  /** 0 = takes part. Else this recovery's number: it votes for nobody, not even itself, and is not counted (R22). */
+  recovery = 0;
   /** Answers to the vote under way, this replica's own included. */
   readonly votes = new Map<NodeId, boolean>();
 
@@ -79,6 +83,7 @@ export class Replica {
     this.log = new LogView(options.log);
     this.#random = options.random;
     this.commitsOldTerms = options.testOnlyBugs?.commitsOldTerms ?? false;
+    if (options.takesPart === false) this.startRecovery();
     // Appends and the term of their step are written side by side. When only the appends survived a power cut, that
     // term had a leader, and no vote of this replica in it has left: it may take the term from its log.
     const behindLog = options.hardState.term < this.log.lastTerm;
@@ -94,6 +99,7 @@ export class Replica {
       sendAfterSync: [],
       committedThrough: this.commitIndex,
       reads: [],
+      admittedAt: null,
       roleChanged: false,
     };
   }
@@ -104,6 +110,7 @@ export class Replica {
     const effects = this.effects;
     effects.hardState = null;
     effects.roleChanged = false;
+    effects.admittedAt = null;
     effects.appends = [];
     effects.sendNow = [];
     effects.sendAfterSync = [];
@@ -121,6 +128,7 @@ export class Replica {
     assert(this.commitIndex <= this.log.lastIndex, 'what is committed is in the log');
     assert(this.durableIndex <= this.log.lastIndex, 'what is durable is in the log');
     assert(this.log.lastTerm <= this.term, 'no entry is from a later term');
+    assert(this.recovery === 0 || this.role === 'follower', 'a recovering replica only follows');
     assert((this.role === 'leader') === (this.leader !== null), 'leader state belongs to leaders');
     assert(
       (this.role === 'leader') === (this.leaderId === this.id),
@@ -197,6 +205,16 @@ export class Replica {
     } else if (before !== 'follower') {
       this.resetElectionTimer();
     }
+  }
+
+  /** From now on this replica only follows, until {@link endRecovery}. */
+  startRecovery(): void {
+    this.recovery = this.#random.integer(1, 2 ** 32 - 1);
+  }
+
+  endRecovery(): void {
+    this.recovery = 0;
+    this.resetElectionTimer();
   }
 
   /** The leader of this term spoke. */

@@ -46,6 +46,7 @@ function chooseTarget(
 ): Progress | null {
   let best: Progress | null = null;
   for (const progress of leader.progress) {
+    if (progress.recovery !== 0) continue;
     if (target !== null) {
       if (progress.id === target) return progress;
       continue;

@@ -63,6 +63,16 @@ export interface AppendResponse extends Routed {
   readonly lastIndex: number;
   readonly sentAtMs: number;
   readonly readRound: number;
+  /** 0 = this replica counts. Else the number of its recovery: it lost its disk and must not be counted (R22). */
+  readonly recovery: number;
+}
+
+/** The leader counts on a recovering replica again: it holds an entry that was proposed and committed without it (R22). */
+export interface Admission extends Routed {
+  readonly kind: 'admission';
+  /** Echoed from the replica's answers: an admission is of no use to a later recovery. */
+  readonly recovery: number;
+  readonly index: number;
 }
 
 /** "Campaign now": the leader hands over (R11). */
@@ -70,7 +80,8 @@ export interface TimeoutNow extends Routed {
   readonly kind: 'timeout-now';
 }
 
-export type Message = VoteRequest | VoteResponse | AppendRequest | AppendResponse | TimeoutNow;
+export type Message =
+  VoteRequest | VoteResponse | AppendRequest | AppendResponse | Admission | TimeoutNow;
 
 /** Everything that can happen to a replica. */
 export type Input =
@@ -88,6 +99,8 @@ export type Input =
   | { readonly kind: 'peer-lost'; readonly peer: NodeId }
   /** A fresh connection to a peer, which may be a new process: nothing of before is under way or certain. */
   | { readonly kind: 'peer-connected'; readonly peer: NodeId }
+  /** Whether this replica may vote and be counted (R22), as its peers know it. False begins a recovery. */
+  | { readonly kind: 'standing'; readonly takesPart: boolean }
   /** A linearizable read; answered in `Effects.reads` with the same `id` (R10). */
   | { readonly kind: 'read'; readonly id: number }
   /** Hand leadership to `target`, or to the best follower when null (R11). */
@@ -115,6 +128,8 @@ export interface Effects {
   /** Index up to which the state machine may apply; never goes back. */
   committedThrough: number;
   reads: ReadResult[];
+  /** A leader admitted this replica with the entry at this index: remember that it takes part. Else null (R22). */
+  admittedAt: number | null;
   /** Role, term or leader changed in this step. */
   roleChanged: boolean;
 }

@@ -6,10 +6,11 @@ import { type VoteRequest } from './types.js';
  *
  * - In contact with a leader, nobody's vote is wanted (R09): a pre-vote is refused, a vote not even answered.
  * - A pre-vote is an opinion: nothing is remembered, and it can be given to many (R07).
+ * - A recovering replica does not know what it voted before, or had acknowledged: it votes for nobody (R22).
  * - A vote is given once in a term, to a log that is no older than this one (R05), and leaves after its sync (R01).
  */
 export function onVoteRequest(replica: Replica, request: VoteRequest): void {
-  if (request.term < replica.term) return refuse(replica, request);
+  if (request.term < replica.term || replica.recovery !== 0) return refuse(replica, request);
   if (request.pre) {
     if (request.term === replica.term || replica.inContact || !isLogRecent(replica, request)) {
       return refuse(replica, request);

@@ -69,6 +69,7 @@ const messages: readonly Message[] = [
     lastIndex: 129,
     sentAtMs: 1e12 + 0.25,
     readRound: BIG,
+    recovery: 0,
   },
   {
     kind: 'append-response',
@@ -82,8 +83,10 @@ const messages: readonly Message[] = [
     lastIndex: 20000,
     sentAtMs: 0.5,
     readRound: 0,
+    recovery: 4_000_000_000,
   },
   { kind: 'timeout-now', from: 0, to: 1, term: 9 },
+  { kind: 'admission', from: 0, to: 1, term: 9, recovery: 4_000_000_000, index: 77 },
 ];
 
 /** A message as it goes over the wire. */

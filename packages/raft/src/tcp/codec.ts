@@ -1,6 +1,7 @@
 import { isMqError, MqError, writeInt64 } from '@raftmq/base';
 import { readEntry, type Entry } from '../core/entry.js';
 import {
+  type Admission,
   type AppendRequest,
   type AppendResponse,
   type Message,
@@ -28,8 +29,9 @@ const controlSizeBytes = {
   'vote-request': ROUTED_SIZE_BYTES + 17,
   'vote-response': ROUTED_SIZE_BYTES + 1,
   'append-request': ROUTED_SIZE_BYTES + 44,
-  'append-response': ROUTED_SIZE_BYTES + 49,
+  'append-response': ROUTED_SIZE_BYTES + 57,
   'timeout-now': ROUTED_SIZE_BYTES,
+  admission: ROUTED_SIZE_BYTES + 16,
 } as const satisfies Record<Message['kind'], number>;
 
 /** Bits of the last byte of votes and of answers to appends. */
@@ -65,6 +67,9 @@ export function encodeHead(message: Message): Buffer {
       break;
     case 'timeout-now':
       break;
+    case 'admission':
+      writeInt64(head, message.index, writeInt64(head, message.recovery, at));
+      break;
   }
   return sealFrame(head);
 }
@@ -90,6 +95,8 @@ export function decodeMessage(kind: number, control: Buffer, body: Buffer): Mess
       return readAppendResponse(reader);
     case frameKind['timeout-now']:
       return readTimeoutNow(reader);
+    case frameKind.admission:
+      return readAdmission(reader);
     case frameKind.hello:
       throw new MqError('BAD_REQUEST', 'a second hello on one connection');
     default:
@@ -129,6 +136,7 @@ function writeAppendResponse(head: Buffer, message: AppendResponse, at: number):
   at = writeInt64(head, message.lastIndex, at);
   at = head.writeDoubleBE(message.sentAtMs, at);
   at = writeInt64(head, message.readRound, at);
+  at = writeInt64(head, message.recovery, at);
   head[at] = message.success ? SUCCESS : 0;
 }
 
@@ -232,6 +240,7 @@ function readAppendResponse(reader: ControlReader): AppendResponse {
   const lastIndex = reader.number();
   const sentAtMs = reader.double();
   const readRound = reader.number();
+  const recovery = reader.number();
   const success = (reader.byte() & SUCCESS) !== 0;
   return {
     kind: 'append-response',
@@ -245,6 +254,7 @@ function readAppendResponse(reader: ControlReader): AppendResponse {
     lastIndex,
     sentAtMs,
     readRound,
+    recovery,
   };
 }
 
@@ -254,5 +264,16 @@ function readTimeoutNow(reader: ControlReader): TimeoutNow {
     from: reader.uint32(),
     to: reader.uint32(),
     term: reader.number(),
+  };
+}
+
+function readAdmission(reader: ControlReader): Admission {
+  return {
+    kind: 'admission',
+    from: reader.uint32(),
+    to: reader.uint32(),
+    term: reader.number(),
+    recovery: reader.number(),
+    index: reader.number(),
   };
 }

@@ -27,11 +27,14 @@ export const frameKind = {
   goodbye: 3,
   /** A sign of life. */
   alive: 4,
+  /** The sender was admitted: its hello would say so now. */
+  standing: 5,
   'vote-request': 16,
   'vote-response': 17,
   'append-request': 18,
   'append-response': 19,
   'timeout-now': 20,
+  admission: 21,
 } as const;
 
 /** A frame with room for its control part, which the caller fills in from offset 16 and then seals. */

@@ -23,8 +23,10 @@ interface DiskWork {
 /** One replica: what is on its disk, and, while it runs, the core with its log. */
 export interface TestNode {
   readonly id: NodeId;
-  disk: { hardState: HardState; log: MemoryLog };
+  disk: { hardState: HardState; log: MemoryLog; takesPart: boolean };
   log: MemoryLog;
+  /** What was on the disk that it lost, until it is admitted: its acknowledgements may still have been counted. */
+  lost: MemoryLog | null;
   core: RaftCore | null;
   work: DiskWork[];
 }
@@ -48,7 +50,7 @@ export class Cluster {
   readonly config: RaftCoreConfig;
   /** Called for what a reader wants to see: role changes, appends, commits, reads, deliveries. */
   readonly trace: (line: string, detail: 'event' | 'message') => void;
-  readonly #seed: number;
+  readonly seed: number;
   readonly #cuts = new Set<string>();
   readonly #readsAsked = new Map<number, number>();
   nowMs = 0;
@@ -63,13 +65,14 @@ export class Cluster {
     trace: (line: string, detail: 'event' | 'message') => void,
   ) {
     this.config = config;
-    this.#seed = seed;
+    this.seed = seed;
     this.trace = trace;
     for (const [id, setup] of setups) {
       const log = new MemoryLog(entriesOfTerms(setup.terms));
       const term = setup.term ?? setup.terms.at(-1) ?? 0;
       const hardState = { term, votedFor: setup.votedFor ?? null };
-      this.nodes.set(id, { id, disk: { hardState, log }, log, core: null, work: [] });
+      const disk = { hardState, log, takesPart: true };
+      this.nodes.set(id, { id, disk, log, lost: null, core: null, work: [] });
     }
     for (const [id, setup] of setups) this.start(id, setup.appliedIndex ?? 0);
   }
@@ -102,8 +105,9 @@ export class Cluster {
       config: this.config,
       log: node.log,
       hardState: node.disk.hardState,
-      random: createPrng(this.#seed).fork(`node ${id} start ${this.#starts++}`),
+      random: createPrng(this.seed).fork(`node ${id} start ${this.#starts++}`),
       appliedIndex,
+      takesPart: node.disk.takesPart,
     });
   }
 
@@ -119,6 +123,15 @@ export class Cluster {
     this.dropMessages((message) => message.from === id || message.to === id);
     // Alone, it led before its term was on disk. Nobody saw that, so it may use the same term once more.
     if (this.nodes.size === 1) this.history.forgetUncommitted();
+  }
+
+  /** A dead node loses everything on its disk; its peers know it as another one, so it starts recovering. */
+  wipe(id: NodeId): void {
+    const node = this.node(id);
+    assert(node.core === null, 'a disk is lost while its node is down');
+    const hardState = { term: 0, votedFor: null };
+    node.lost ??= node.disk.log;
+    node.disk = { hardState, log: new MemoryLog(), takesPart: false };
   }
 
   cut(from: NodeId, to: NodeId): void {
@@ -213,6 +226,11 @@ export class Cluster {
     }
     for (const message of effects.sendNow) this.#leave(node, message);
     this.history.stepped(core, node.log, this.#disks());
+    if (effects.admittedAt !== null) {
+      node.disk.takesPart = true;
+      node.lost = null;
+      this.trace(`n${id}: admitted at ${effects.admittedAt}`, 'event');
+    }
     if (core.commitIndex > before.commit) this.trace(`n${id}: commit ${core.commitIndex}`, 'event');
     for (const read of effects.reads) {
       this.trace(
@@ -296,8 +314,10 @@ export class Cluster {
     }
   }
 
-  #disks(): MemoryLog[] {
-    return [...this.nodes.values()].map((node) => node.disk.log);
+  #disks(): MemoryLog[][] {
+    return [...this.nodes.values()].map(({ disk, lost }) =>
+      lost === null ? [disk.log] : [disk.log, lost],
+    );
   }
 
   #traceAppends(id: NodeId, appends: readonly Entry[], lastIndex: number): void {
@@ -363,9 +383,12 @@ function describe(message: Message): string {
     }
     case 'append-response': {
       const round = message.readRound === 0 ? '' : ` round=${message.readRound}`;
-      if (message.success) return `${head} ok match=${message.matchIndex}${round}`;
-      return `${head} no prev=${message.matchIndex} has t${message.conflictTerm} from ${message.conflictFirstIndex}, last=${message.lastIndex}${round}`;
+      const as = message.recovery === 0 ? '' : ' recovering';
+      if (message.success) return `${head} ok match=${message.matchIndex}${round}${as}`;
+      return `${head} no prev=${message.matchIndex} has t${message.conflictTerm} from ${message.conflictFirstIndex}, last=${message.lastIndex}${round}${as}`;
     }
+    case 'admission':
+      return `${head} admitted at ${message.index}`;
     case 'timeout-now':
       return `${head} take over`;
   }

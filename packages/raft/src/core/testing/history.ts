@@ -16,8 +16,11 @@ export class History {
     return this.#committed.length;
   }
 
-  /** Checks one replica after its step. */
-  stepped(core: RaftCore, log: MemoryLog, disks: readonly MemoryLog[]): void {
+  /**
+   * Checks one replica after its step.
+   * @param disks the logs on the disk of each replica, with one that it lost since
+   */
+  stepped(core: RaftCore, log: MemoryLog, disks: readonly (readonly MemoryLog[])[]): void {
     const before = this.#lastChecked.get(core) ?? { term: -1, commitIndex: 0 };
     if (core.role === 'leader' && core.term !== before.term) this.#elected(core, log);
     this.#checkEntries(log, before.commitIndex);
@@ -71,7 +74,7 @@ export class History {
     }
   }
 
-  #commit(index: number, entry: Entry, disks: readonly MemoryLog[]): void {
+  #commit(index: number, entry: Entry, disks: readonly (readonly MemoryLog[])[]): void {
     const known = this.#committed[index - 1];
     if (known !== undefined) {
       assert(known.frame.equals(entry.frame), `entry ${index} is committed once`);
@@ -80,9 +83,11 @@ export class History {
     assert(index === this.#committed.length + 1, 'entries are committed in order');
     this.#committed.push(entry);
     let holders = 0;
-    for (const disk of disks) {
-      if (disk.lastIndex < index) continue;
-      if (disk.firstIndex > index || disk.at(index).frame.equals(entry.frame)) holders++;
+    for (const logs of disks) {
+      const holds = (log: MemoryLog): boolean =>
+        log.lastIndex >= index &&
+        (log.firstIndex > index || log.at(index).frame.equals(entry.frame));
+      if (logs.some(holds)) holders++;
     }
     assert(
       holders > disks.length / 2,

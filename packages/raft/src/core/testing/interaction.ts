@@ -23,6 +23,7 @@ import { Cluster, describeEntries, type NodeSetup } from './cluster.js';
  *   read 1 id=7               transfer 1 [to=2]           compact 1 through=5
  *   lost 1 peer=2             connected 1 peer=2
  *   crash 1                   restart 1
+ *   wipe 1                    of a node that is down: restarts with an empty disk, recovering
  *   isolate 1                 cut 1>2 2>1                 heal
  *   log [1]                   status                      network
  */
@@ -127,6 +128,11 @@ export class Interaction {
     },
     crash: (plain) => this.#eachNode(plain, (id) => this.#group.crash(id)),
     restart: (plain) => this.#eachNode(plain, (id) => this.#group.start(id)),
+    wipe: (plain) =>
+      this.#eachNode(plain, (id) => {
+        this.#group.wipe(id);
+        this.#group.start(id);
+      }),
     isolate: (plain) =>
       this.#eachNode(plain, (id) => {
         for (const other of this.#group.nodes.keys()) {
@@ -226,10 +232,10 @@ export class Interaction {
       this.#lines.push(`n${id}: down`);
       return;
     }
-    const { role, term, leaderId, commitIndex, lastIndex, durableIndex } = node.core;
+    const { role, term, leaderId, commitIndex, lastIndex, durableIndex, takesPart } = node.core;
     const leader = leaderId === null ? '-' : `n${leaderId}`;
     this.#lines.push(
-      `n${id}: ${role} term=${term} leader=${leader} commit=${commitIndex} last=${lastIndex} durable=${durableIndex}`,
+      `n${id}: ${role} term=${term} leader=${leader} commit=${commitIndex} last=${lastIndex} durable=${durableIndex}${takesPart ? '' : ' recovering'}`,
     );
     for (const peer of node.core.progress) {
       const inflight = peer.inflightAppends === 0 ? '' : ` inflight=${peer.inflightAppends}`;
