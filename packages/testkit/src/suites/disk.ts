@@ -127,6 +127,8 @@ export const diskCases: readonly DiskCase[] = [
       }
       await disk.makeDirectory(`${directory}/d/e`);
       await disk.makeDirectory(`${directory}/d/e`);
+      // A disk in memory may know directories by their files only.
+      await (await disk.open(`${directory}/d/e/f`, { create: true })).close();
       strictEqual((await disk.list(directory)).join(), 'a,b,c,d');
       strictEqual((await disk.list(`${directory}/d`)).join(), 'e');
       await disk.rename(`${directory}/a`, `${directory}/b`);
