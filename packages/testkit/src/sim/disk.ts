@@ -160,11 +160,13 @@ class AttachedDisk implements Disk {
   }
 
   async exists(path: string): Promise<boolean> {
-    return this.#disk.directory.inode(path) !== null || this.#disk.directory.names(path).length > 0;
+    const { directory } = this.#disk;
+    return directory.inode(path) !== null || directory.hasDirectory(path);
   }
 
-  /** Directories are taken to exist, durably: only files can be lost. */
-  async makeDirectory(_path: string): Promise<void> {}
+  async makeDirectory(path: string): Promise<void> {
+    this.#disk.directory.makeDirectory(path);
+  }
 
   rename(from: string, to: string): Promise<void> {
     if (this.#disk.directory.inode(from) === null) return Promise.reject(missing(from));

@@ -26,11 +26,29 @@ class NameTable {
     this.#directories.get(path.slice(0, slash))?.delete(path.slice(slash + 1));
   }
 
+  makeDirectory(path: string): void {
+    for (let end = path.length; end > 0; end = path.lastIndexOf('/', end - 1)) {
+      const directory = path.slice(0, end);
+      if (!this.#directories.has(directory)) this.#directories.set(directory, new Map());
+    }
+  }
+
+  /** Takes away `directory` and the directories below it; their files are gone before. */
+  removeDirectory(directory: string): void {
+    for (const other of [...this.#directories.keys()]) {
+      if (other === directory || other.startsWith(directory + '/')) this.#directories.delete(other);
+    }
+  }
+
+  hasDirectory(directory: string): boolean {
+    return this.#directories.has(directory);
+  }
+
   /** Names of files and directories right below `directory`, ascending. */
   names(directory: string): string[] {
     const found = [...(this.#directories.get(directory)?.keys() ?? [])];
-    for (const [other, names] of this.#directories) {
-      if (names.size > 0 && other.startsWith(directory + '/')) {
+    for (const other of this.#directories.keys()) {
+      if (other.startsWith(directory + '/')) {
         found.push(other.slice(directory.length + 1).split('/')[0]!);
       }
     }
@@ -86,6 +104,16 @@ export class SimDirectory {
     return this.#durable.names(directory);
   }
 
+  hasDirectory(path: string): boolean {
+    return this.#names.hasDirectory(path);
+  }
+
+  /** Durable at once: only names of files can be lost. */
+  makeDirectory(path: string): void {
+    this.#names.makeDirectory(path);
+    this.#durable.makeDirectory(path);
+  }
+
   create(path: string, inode: SimInode): void {
     this.#change(parentOf(path), [[path, inode]]);
   }
@@ -103,10 +131,11 @@ export class SimDirectory {
     this.#change(parentOf(path), [[path, null]]);
   }
 
-  /** Removes all names below `directory`. */
+  /** Removes `directory` and all names below it. */
   removeUnder(directory: string): void {
     const paths = [...this.#names.entries()].map(([path]) => path);
     for (const path of paths.sort()) if (path.startsWith(directory + '/')) this.unlink(path);
+    this.#names.removeDirectory(directory);
   }
 
   /** How far a sync of `directory` that is called now reaches. */
