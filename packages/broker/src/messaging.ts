@@ -1,8 +1,8 @@
 import { type MqError } from '@raftmq/base';
+import { type PublishMessage, type TopicType } from '@raftmq/protocol';
 import { type RoleStatus } from '@raftmq/raft';
 
-/** Types of a topic: what its messages may be. */
-export type TopicType = 'NORMAL' | 'FIFO' | 'DELAY' | 'TRANSACTION' | 'MIXED' | 'LITE' | 'PRIORITY';
+export { type PublishMessage, type TopicType } from '@raftmq/protocol';
 
 /** A topic of this broker group; rows of the replicated state. Names are full names (`namespace%name` with a namespace). */
 export interface TopicConfig {
@@ -20,22 +20,6 @@ export interface GroupConfig {
   readonly fifo: boolean;
   /** Deliveries before the dead-letter queue, the first one counted: 1 + retries. */
   readonly maxAttempts: number;
-}
-
-/** A message as a producer handed it in, checked. `body` may be a view of the request. */
-export interface PublishMessage {
-  readonly messageId: string;
-  readonly body: Buffer;
-  readonly tag: string | null;
-  readonly keys: readonly string[];
-  /** Name, value, name, value … */
-  readonly userProperties: readonly string[];
-  readonly messageGroup: string | null;
-  readonly traceContext: string | null;
-  readonly bornTimestampMs: number;
-  readonly bornHost: string;
-  /** The body is gzip-compressed by the sender. */
-  readonly gzip: boolean;
 }
 
 export interface SendResult {

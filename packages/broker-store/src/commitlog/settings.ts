@@ -30,7 +30,7 @@ export const commitLogSettings = {
     doc: 'ASYNC_FLUSH: written bytes that start an fdatasync before the interval is over.',
   }),
   cacheBytes: bytes({
-    default: 32 * MIB,
+    default: 8 * MIB,
     min: 64 * 1024,
     max: 16 * GIB,
     doc: 'Memory for recent entries; a further quarter of it holds older entries that were read from disk. Entries not yet written are kept beyond it.',
