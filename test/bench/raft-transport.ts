@@ -5,12 +5,16 @@
  *   npx tsc -b && node .build/test/bench/raft-transport.js [--frame-kib 100] [--mib 2000]
  */
 import { fork, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { silentLogger } from '@raftmq/base';
+import { nodeDisk, silentLogger } from '@raftmq/base';
 import {
   ENTRY_HEADER_SIZE_BYTES,
   entryType,
+  PeerBook,
   sealEntry,
   TcpTransport,
   type AppendRequest,
@@ -78,7 +82,8 @@ async function runTransport(settings: Settings): Promise<void> {
     cluster: 'bench',
     group: 'g',
     nodeId,
-    incarnation: `disk-${nodeId}`,
+    book: await openBook(nodeId),
+    hasLog: () => false,
     host: '127.0.0.1',
     port: 0,
     peers,
@@ -94,6 +99,7 @@ async function runTransport(settings: Settings): Promise<void> {
     },
     peerConnected: () => (role === 'sender' ? send() : undefined),
     peerLost: () => undefined,
+    standing: () => undefined,
   });
   tell({ kind: 'listening', address: `127.0.0.1:${transport.port}` });
 
@@ -101,6 +107,25 @@ async function runTransport(settings: Settings): Promise<void> {
     const message = appendOf(settings);
     feed(frames, () => transport.send(message));
   }
+}
+
+/** What the two sides know of each other: only this run. */
+function openBook(nodeId: NodeId): Promise<PeerBook> {
+  const directory = mkdtempSync(join(tmpdir(), 'raftmq-bench-'));
+  process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
+  process.on('SIGTERM', () => process.exit());
+  return PeerBook.open({
+    disk: nodeDisk,
+    directory,
+    logger: silentLogger,
+    mustExist: false,
+    peers: [1 - nodeId],
+    incarnation: () => `disk-${nodeId}`,
+    session: 'bench',
+    onFailure: (error) => {
+      throw error;
+    },
+  });
 }
 
 /** Sends `frames` frames, never more than twice the window ahead of what the parent says was taken. */

@@ -13,6 +13,7 @@ import {
 } from '@raftmq/broker-store';
 import {
   FileHardStateStore,
+  PeerBook,
   RaftDriver,
   TcpTransport,
   type HardStateStore,
@@ -75,7 +76,8 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
   });
   lifecycle.opened('commit log', () => log.close());
   const hardState = await openHardState(options, mustExist);
-  // Only a directory that has both, log and votes, gets an identity: from then on neither may be missing.
+  const book = await openPeerBook(options, mustExist, () => identity.incarnation);
+  // Only a directory that has all three, log, votes and peers, gets an identity: from then on none may be missing.
   const identity = known ?? (await createIdentity(nodeDisk, dataDir, expected, clock.wallMs()));
 
   const queueIndex = await FileQueueIndex.open({ disk: nodeDisk, directory: `${dataDir}/queues` });
@@ -95,7 +97,7 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
   });
   lifecycle.opened('checkpoints', () => checkpoints.stop());
 
-  const transport = openTransport(options, identity);
+  const transport = openTransport(options, book, () => log.lastIndex > 0);
   const watched = new WatchedStateMachine(state, options.changed);
   const driver = new RaftDriver({
     id: nodeId,
@@ -103,6 +105,7 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
     config: { ...settings, core: settings },
     log,
     hardState,
+    standing: book,
     transport,
     stateMachine: watched,
     clock,
@@ -124,14 +127,36 @@ async function openHardState(options: ReplicaOptions, mustExist: boolean): Promi
   return { load: () => Promise.resolve(loaded), save: (state) => store.save(state) };
 }
 
-function openTransport(options: ReplicaOptions, identity: Identity): Transport {
+/** What this replica and its peers know of each other. */
+async function openPeerBook(
+  options: ReplicaOptions,
+  mustExist: boolean,
+  incarnation: () => string,
+): Promise<PeerBook> {
+  const { settings, peers, logger, lifecycle, onFatal } = options;
+  const book = await PeerBook.open({
+    disk: nodeDisk,
+    directory: `${settings.dataDir}/raft`,
+    logger,
+    peers: peers.map((peer) => peer.nodeId).filter((id) => id !== settings.nodeId),
+    mustExist,
+    incarnation,
+    session: randomBytes(8).toString('hex'),
+    onFailure: onFatal,
+  });
+  lifecycle.opened('peer book', () => book.close());
+  return book;
+}
+
+function openTransport(options: ReplicaOptions, book: PeerBook, hasLog: () => boolean): Transport {
   const { settings, peers, logger, clock } = options;
   if (peers.length <= 1) return loneTransport;
   return new TcpTransport({
     cluster: settings.cluster,
     group: settings.group,
     nodeId: settings.nodeId,
-    incarnation: identity.incarnation,
+    book,
+    hasLog,
     host: settings.host,
     port: settings.raftPort,
     peers: new Map(peers.map((peer) => [peer.nodeId, joinHostPort(peer.raftHost, peer.raftPort)])),

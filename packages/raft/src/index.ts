@@ -43,6 +43,7 @@ export {
   type RejectReason,
   type RoleStatus,
   type SealContext,
+  type StandingStore,
   type StateMachine,
   type Transport,
   type TransportReceiver,
@@ -53,6 +54,7 @@ export { raftDriverConfig, raftDriverSettings, type RaftDriverConfig } from './d
 export { loopScheduler, type Scheduler } from './driver/scheduler.js';
 export { PROPOSAL_SIZE_BYTES_MAX } from './driver/proposal-queue.js';
 export { type RaftProbe } from './driver/probe.js';
+export { PeerBook, type Life, type PeerBookOptions } from './log/peer-book.js';
 export { FileHardStateStore, type FileHardStateStoreOptions } from './log/file-hard-state-store.js';
 export {
   TcpTransport,

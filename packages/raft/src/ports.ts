@@ -56,6 +56,8 @@ export interface TransportReceiver {
   /** A peer's connection came up, with a fresh session: forget what was in flight to it. */
   peerConnected(peer: NodeId): void;
   peerLost(peer: NodeId): void;
+  /** What the peers know of this replica changed: whether it may vote and be counted (R22). */
+  standing(takesPart: boolean): void;
 }
 
 /** What the log drives. All calls come from one thread, one at a time, in log order. */
@@ -91,7 +93,8 @@ export interface SealContext {
 }
 
 /** Why a proposal did not, or may not, take effect. `lost` = proven not committed; `unknown` = may still commit. */
-export type RejectReason = 'not-leader' | 'overloaded' | 'no-quorum' | 'lost' | 'unknown' | 'stopped';
+export type RejectReason =
+  'not-leader' | 'overloaded' | 'no-quorum' | 'lost' | 'unknown' | 'stopped';
 
 /** Records that want to enter the log together, in one entry. Exactly one of `committed` and `rejected` is called. */
 export interface Proposal {
@@ -103,4 +106,14 @@ export interface Proposal {
   /** Committed and applied; its records' results are `results[from .. from + recordCount)`. */
   committed(results: readonly unknown[], from: number): void;
   rejected(reason: RejectReason): void;
+}
+
+/** Whether this replica may vote and be counted (R22). Survives restarts. */
+export interface StandingStore {
+  readonly takesPart: boolean;
+  /**
+   * A leader admitted this replica with the entry at `index`. Resolves when that is durable; nobody has to wait for it,
+   * since a replica that forgets it is only admitted once more.
+   */
+  admitted(index: number): Promise<void>;
 }

@@ -7,6 +7,7 @@ import {
   type HardStateStore,
   type LogStorage,
   type RoleStatus,
+  type StandingStore,
   type StateMachine,
   type Transport,
 } from '../ports.js';
@@ -23,6 +24,8 @@ export interface RaftDriverOptions {
   /** Opened, and everything in it durable. */
   readonly log: LogStorage;
   readonly hardState: HardStateStore;
+  /** Left out: this replica always takes part, and must never lose its disk (R22). */
+  readonly standing?: StandingStore;
   readonly transport: Transport;
   readonly stateMachine: StateMachine;
   readonly clock: Clock;

@@ -108,7 +108,7 @@ export class RaftDriver {
    */
   async start(): Promise<void> {
     assert(this.#state === 'new', 'a driver is started once');
-    const { id, voters, random, config, testOnlyBugs } = this.#options;
+    const { id, voters, random, config, standing, testOnlyBugs } = this.#options;
     const log = this.#log;
     const hardState = raised(await this.#options.hardState.load(), log);
     // The core is not told what is applied: after a power cut the log may end before it, and grows again from a leader.
@@ -119,6 +119,7 @@ export class RaftDriver {
       log,
       hardState,
       random,
+      takesPart: standing?.takesPart ?? true,
       ...(testOnlyBugs === undefined ? {} : { testOnlyBugs }),
     });
     this.#lastTurnAtMs = this.#clock.monotonicMs();
@@ -129,6 +130,7 @@ export class RaftDriver {
         received: (message) => this.#received(message),
         peerConnected: (peer) => this.#input({ kind: 'peer-connected', peer }),
         peerLost: (peer) => this.#input({ kind: 'peer-lost', peer }),
+        standing: (takesPart) => this.#input({ kind: 'standing', takesPart }),
       });
     } catch (error) {
       await this.stop();
@@ -279,13 +281,19 @@ export class RaftDriver {
     const core = this.#core!;
     const effects: Effects = core.step(input, nowMs, this.#clock.wallMs());
     this.#committedThrough = effects.committedThrough;
-    const { sendNow, reads } = effects;
+    const { sendNow, reads, admittedAt } = effects;
+    if (admittedAt !== null) this.#admitted(admittedAt);
     if (effects.roleChanged) this.#publishRole(core);
     this.#disk.carryOut(effects, core.term);
     if (sendNow.length > 0) this.#send(sendNow);
     for (const result of reads) this.#reads.answered(result);
     this.#apply();
     if (reads.length > 0) this.#reads.applied(this.#applier.appliedIndex);
+  }
+
+  #admitted(index: number): void {
+    this.#options.logger.info({ index }, 'a leader admitted this replica: it takes part again');
+    this.#options.standing?.admitted(index).catch((error: unknown) => this.#fail(error));
   }
 
   #send(messages: readonly Message[]): void {

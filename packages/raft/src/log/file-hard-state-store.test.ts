@@ -74,7 +74,7 @@ describe('FileHardStateStore', () => {
     const noting = store(notingDisk(notes));
     await noting.load();
     const once = ['write vote-a', 'sync vote-a', 'write vote-b', 'sync vote-b'];
-    expect(notes).toEqual([...once, 'sync directory']);
+    expect(notes).toEqual(['sync directory', ...once]);
     notes.length = 0;
     await Promise.all([
       noting.save({ term: 1, votedFor: null }),

@@ -2,19 +2,21 @@ import { isMqError, LogGate, MqError, type Clock, type Logger } from '@raftmq/ba
 import { type Message, type NodeId } from '../core/types.js';
 import { decodeMessage } from './codec.js';
 import { closeReason, type Connection } from './connection.js';
-import { FRAME_PREFIX_SIZE_BYTES } from './frame.js';
+import { FRAME_PREFIX_SIZE_BYTES, frameKind } from './frame.js';
 import {
   commonVersion,
   decodeHello,
+  decodeStanding,
   encodeAnswer,
   refusalOf,
   type Hello,
+  type HelloAnswer,
   type Identity,
 } from './hello.js';
 import { type PeerProbe } from './probe.js';
 
 export interface AcceptorOptions {
-  readonly self: Identity;
+  readonly self: () => Identity;
   readonly isPeer: (id: NodeId) => boolean;
   readonly probeOf: (peer: NodeId) => PeerProbe;
   readonly clock: Clock;
@@ -27,8 +29,13 @@ export interface AcceptorOptions {
   readonly termJumpMax: number;
   /** Highest term that this replica has seen so far. */
   readonly termSeen: () => number;
-  /** A peer said hello and is accepted. Throws MqError with the reason to refuse it after all. */
-  readonly accepted: (hello: Hello) => void;
+  /**
+   * A peer said hello and is accepted.
+   * @returns what to answer, when the peer is on disk; a rejection leaves it without an answer
+   */
+  readonly accepted: (hello: Hello) => Promise<Pick<HelloAnswer, 'known' | 'hasLog'>>;
+  /** A peer was admitted; its life is as in its hello, but for that. */
+  readonly admitted: (hello: Hello, admittedAt: number) => void;
   readonly received: (message: Message) => void;
 }
 
@@ -81,27 +88,28 @@ export class Acceptor {
   }
 
   #greet(connection: Connection, hello: Hello): Hello {
-    const { self, isPeer, probeOf } = this.#options;
+    const { isPeer, probeOf } = this.#options;
+    const self = this.#options.self();
     let refused = refusalOf(hello, self, isPeer);
     const live = this.#live.get(hello.from);
     if (refused === null && live !== undefined && live.session !== hello.session) {
       refused = `another process with node id ${hello.from} is connected: stop one of them, or wait until its connection is given up`;
     }
-    if (refused === null) {
-      try {
-        this.#options.accepted(hello);
-      } catch (error) {
-        if (!isMqError(error)) throw error;
-        refused = error.message;
-      }
-    }
-    const version = refused === null ? commonVersion(hello) : 0;
     const { incarnation, session } = self;
-    connection.send(encodeAnswer({ refused: refused ?? '', incarnation, session, version }), []);
+    const version = refused === null ? commonVersion(hello) : 0;
+    const answer = (known: boolean, hasLog: boolean): void => {
+      const words = { refused: refused ?? '', incarnation, session, version, known, hasLog };
+      connection.send(encodeAnswer(words), []);
+    };
     if (refused !== null) {
+      answer(false, false);
       if (isPeer(hello.from)) probeOf(hello.from).refused++;
       throw new MqError('PRECONDITION_FAILED', refused);
     }
+    this.#options.accepted(hello).then(
+      ({ known, hasLog }) => answer(known, hasLog),
+      () => connection.close(),
+    );
     // The same process called again before we noticed that its first connection broke.
     live?.connection.fail(new MqError('PRECONDITION_FAILED', 'replaced by a newer connection'));
     connection.bodySizeBytesMax = this.#options.bodySizeBytesMax;
@@ -116,10 +124,11 @@ export class Acceptor {
     control: Buffer,
     body: Buffer,
   ): void {
-    const { self, probeOf, termSeen, termJumpMax, received } = this.#options;
+    const { self, probeOf, termSeen, termJumpMax, received, admitted } = this.#options;
     if (this.#live.get(hello.from)?.connection !== connection) return;
+    if (kind === frameKind.standing) return admitted(hello, decodeStanding(control));
     const message = decodeMessage(kind, control, body);
-    if (message.from !== hello.from || message.to !== self.nodeId) {
+    if (message.from !== hello.from || message.to !== self().nodeId) {
       throw new MqError(
         'BAD_REQUEST',
         `a message from ${message.from} to ${message.to} on the connection of node ${hello.from}`,

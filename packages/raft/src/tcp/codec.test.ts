@@ -220,7 +220,15 @@ describe('refuses', () => {
   });
 
   test('a second hello, a body where none belongs, and a control part that ends early', () => {
-    const self = { cluster: 'c', group: 'g', nodeId: 0, incarnation: 'i', session: 's' };
+    const self = {
+      cluster: 'c',
+      group: 'g',
+      nodeId: 0,
+      incarnation: 'i',
+      session: 's',
+      admittedAt: 0,
+      starts: 1,
+    };
     expect(refusal(encodeHello(self, 1))).toContain('second hello');
     const bodied = Buffer.concat([sealFrame(newFrame(frameKind['timeout-now'], 16, 3)), good[0]!]);
     expect(refusal(bodied)).toContain('has no body');

@@ -1,5 +1,6 @@
-import { MqError } from '@raftmq/base';
+import { MqError, writeInt64 } from '@raftmq/base';
 import { type NodeId } from '../core/types.js';
+import { type Life } from '../log/peer-book.js';
 import {
   ControlReader,
   FRAME_PREFIX_SIZE_BYTES,
@@ -15,15 +16,11 @@ export const PROTOCOL_VERSION_MIN = 1;
 export const PROTOCOL_VERSION_MAX = 1;
 
 /** First frame of a connection: who calls, and whom it believes to call. */
-export interface Hello {
+export interface Hello extends Life {
   readonly cluster: string;
   readonly group: string;
   readonly from: NodeId;
   readonly to: NodeId;
-  /** Random, kept in the data directory: another one means another directory. */
-  readonly incarnation: string;
-  /** Random at each start of the process. */
-  readonly session: string;
   readonly versionMin: number;
   readonly versionMax: number;
 }
@@ -35,26 +32,30 @@ export interface HelloAnswer {
   readonly incarnation: string;
   readonly session: string;
   readonly version: number;
+  /** Whether the callee knows the caller as what it is; else the caller has to recover (R22). */
+  readonly known: boolean;
+  /** Whether the callee has entries. */
+  readonly hasLog: boolean;
 }
 
 /** Who this replica is. */
-export interface Identity {
+export interface Identity extends Life {
   readonly cluster: string;
   readonly group: string;
   readonly nodeId: NodeId;
-  readonly incarnation: string;
-  readonly session: string;
 }
 
 /** @returns the first frame of a connection from `self` to `to` */
 export function encodeHello(self: Identity, to: NodeId): Buffer {
   const texts = [self.cluster, self.group, self.incarnation, self.session];
-  const frame = newFrame(frameKind.hello, 12 + textsSizeBytes(texts), 0);
+  const frame = newFrame(frameKind.hello, 28 + textsSizeBytes(texts), 0);
   let at = FRAME_PREFIX_SIZE_BYTES;
   at = frame.writeUInt32BE(self.nodeId, at);
   at = frame.writeUInt32BE(to, at);
   at = frame.writeUInt16BE(PROTOCOL_VERSION_MIN, at);
   at = frame.writeUInt16BE(PROTOCOL_VERSION_MAX, at);
+  at = writeInt64(frame, self.admittedAt, at);
+  at = writeInt64(frame, self.starts, at);
   for (const text of texts) at = writeText(frame, text, at);
   return sealFrame(frame);
 }
@@ -67,11 +68,14 @@ export function decodeHello(kind: number, control: Buffer): Hello {
   const to = reader.uint32();
   const versionMin = reader.uint16();
   const versionMax = reader.uint16();
+  const admittedAt = reader.number();
+  const starts = reader.number();
   const cluster = reader.text();
   const group = reader.text();
   const incarnation = reader.text();
   const session = reader.text();
-  return { cluster, group, from, to, incarnation, session, versionMin, versionMax };
+  const life = { incarnation, session, admittedAt, starts };
+  return { cluster, group, from, to, versionMin, versionMax, ...life };
 }
 
 /**
@@ -105,11 +109,16 @@ export function commonVersion(hello: Hello): number {
   return Math.min(hello.versionMax, PROTOCOL_VERSION_MAX);
 }
 
+/** Bits in the answer. */
+const KNOWN = 1;
+const HAS_LOG = 2;
+
 /** The callee's answer to a hello. */
 export function encodeAnswer(answer: HelloAnswer): Buffer {
   const texts = [answer.refused, answer.incarnation, answer.session];
-  const frame = newFrame(frameKind.answer, 2 + textsSizeBytes(texts), 0);
+  const frame = newFrame(frameKind.answer, 3 + textsSizeBytes(texts), 0);
   let at = frame.writeUInt16BE(answer.version, FRAME_PREFIX_SIZE_BYTES);
+  frame[at++] = (answer.known ? KNOWN : 0) | (answer.hasLog ? HAS_LOG : 0);
   for (const text of texts) at = writeText(frame, text, at);
   return sealFrame(frame);
 }
@@ -119,8 +128,24 @@ export function decodeAnswer(kind: number, control: Buffer): HelloAnswer {
   if (kind !== frameKind.answer) throw new MqError('BAD_REQUEST', 'the hello was not answered');
   const reader = new ControlReader(control);
   const version = reader.uint16();
+  const flags = reader.byte();
+  const known = (flags & KNOWN) !== 0;
+  const hasLog = (flags & HAS_LOG) !== 0;
   const refused = reader.text();
-  return { refused, incarnation: reader.text(), session: reader.text(), version };
+  const incarnation = reader.text();
+  return { refused, incarnation, session: reader.text(), version, known, hasLog };
+}
+
+/** Tells a peer over a standing connection that this replica was admitted. */
+export function encodeStanding(admittedAt: number): Buffer {
+  const frame = newFrame(frameKind.standing, 8, 0);
+  writeInt64(frame, admittedAt, FRAME_PREFIX_SIZE_BYTES);
+  return sealFrame(frame);
+}
+
+/** @throws MqError BAD_REQUEST */
+export function decodeStanding(control: Buffer): number {
+  return new ControlReader(control).number();
 }
 
 function textsSizeBytes(texts: readonly string[]): number {

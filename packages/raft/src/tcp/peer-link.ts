@@ -3,11 +3,17 @@ import { type Entry } from '../core/entry.js';
 import { type Message, type NodeId } from '../core/types.js';
 import { encodeHead, messageSizeBytes } from './codec.js';
 import { closeReason, type Connection } from './connection.js';
-import { decodeAnswer, encodeHello, type Identity } from './hello.js';
+import {
+  decodeAnswer,
+  encodeHello,
+  encodeStanding,
+  type HelloAnswer,
+  type Identity,
+} from './hello.js';
 import { type PeerProbe } from './probe.js';
 
 export interface PeerLinkOptions {
-  readonly self: Identity;
+  readonly self: () => Identity;
   readonly peer: NodeId;
   /** Where the peer is now; null = not known yet. Asked before each attempt. */
   readonly address: () => string | null;
@@ -23,7 +29,7 @@ export interface PeerLinkOptions {
   /** Bytes that may wait for the peer; more is dropped. */
   readonly pendingBytesMax: number;
   /** The hello was accepted: messages flow. */
-  readonly connected: (incarnation: string, session: string) => void;
+  readonly connected: (answer: HelloAnswer) => void;
   /** A connection that was up is gone. */
   readonly lost: () => void;
 }
@@ -82,6 +88,11 @@ export class PeerLink {
     connection.send(encodeHead(message), entries);
   }
 
+  /** This replica was admitted. A peer that is not connected hears of it by the next hello. */
+  announce(admittedAt: number): void {
+    if (this.#up) this.#connection?.send(encodeStanding(admittedAt), NO_ENTRIES);
+  }
+
   /** The process at the other end is another one than we are connected to, as its own call told: do not wait. */
   peerRestarted(): void {
     if (this.#up) this.#connection?.close();
@@ -108,7 +119,7 @@ export class PeerLink {
       frame: (kind, control) => this.#answered(connection, kind, control),
       closed: (failure) => this.#closed(connection, failure),
     });
-    connection.send(encodeHello(self, peer), []);
+    connection.send(encodeHello(self(), peer), []);
   }
 
   #answered(connection: Connection, kind: number, control: Buffer): void {
@@ -129,7 +140,7 @@ export class PeerLink {
     this.#pauseMs = this.#options.reconnectMinMs;
     probe.connects++;
     logger.info({ peer, session: answer.session }, 'connected to peer');
-    this.#options.connected(answer.incarnation, answer.session);
+    this.#options.connected(answer);
   }
 
   #closed(connection: Connection, failure: Error | null): void {

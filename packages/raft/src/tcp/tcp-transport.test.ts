@@ -1,8 +1,12 @@
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { silentLogger, systemClock } from '@raftmq/base';
+import { nodeDisk, silentLogger, systemClock } from '@raftmq/base';
 import { ENTRY_HEADER_SIZE_BYTES, entryType, sealEntry } from '../core/entry.js';
 import { type AppendRequest, type Message, type NodeId } from '../core/types.js';
+import { PeerBook } from '../log/peer-book.js';
 import { encodeHead } from './codec.js';
 import { dial, type Connection } from './connection.js';
 import { newFrame, sealFrame } from './frame.js';
@@ -10,6 +14,7 @@ import {
   decodeAnswer,
   encodeAnswer,
   encodeHello,
+  encodeStanding,
   type HelloAnswer,
   type Identity,
 } from './hello.js';
@@ -26,7 +31,34 @@ interface Node {
   readonly received: Message[];
   /** `+1` connected to node 1, `-1` lost it. */
   readonly events: string[];
+  readonly standings: boolean[];
 }
+
+/** A new book on a disk of its own; `directory` brings an old one back. */
+async function openBook(
+  nodeId: NodeId,
+  peers: ReadonlyMap<NodeId, string>,
+  directory = mkdtempSync(join(tmpdir(), 'raftmq-book-')),
+): Promise<PeerBook> {
+  const book = await PeerBook.open({
+    disk: nodeDisk,
+    directory,
+    logger: silentLogger,
+    mustExist: false,
+    peers: [...peers.keys()].filter((peer) => peer !== nodeId),
+    incarnation: () => basename(directory),
+    session: `session ${sessions++}`,
+    onFailure: (error) => {
+      throw error;
+    },
+  });
+  closers.push(async () => {
+    await book.close();
+    rmSync(directory, { recursive: true, force: true });
+  });
+  return book;
+}
+let sessions = 0;
 
 async function startNode(
   nodeId: NodeId,
@@ -37,18 +69,20 @@ async function startNode(
     cluster: 'c',
     group: 'g',
     nodeId,
-    incarnation: `disk-${nodeId}`,
+    book: await openBook(nodeId, peers),
+    hasLog: () => false,
     host: '127.0.0.1',
     port: 0,
     peers,
     logger: silentLogger,
     ...options,
   });
-  const node: Node = { transport, received: [], events: [] };
+  const node: Node = { transport, received: [], events: [], standings: [] };
   await transport.start({
     received: (message) => void node.received.push(message),
     peerConnected: (peer) => void node.events.push(`+${peer}`),
     peerLost: (peer) => void node.events.push(`-${peer}`),
+    standing: (takesPart) => void node.standings.push(takesPart),
   });
   closers.push(() => transport.stop());
   return node;
@@ -176,11 +210,20 @@ describe('two replicas', () => {
   });
 });
 
+const accepted: HelloAnswer = {
+  refused: '',
+  incarnation: 'disk-1',
+  session: 's',
+  version: 1,
+  known: true,
+  hasLog: false,
+};
+
 /** A node 1 that accepts every hello, and then neither reads nor speaks. */
 async function startDeaf(): Promise<string> {
   const server = createServer((socket) => {
     socket.once('data', () => {
-      socket.write(encodeAnswer({ refused: '', incarnation: 'disk-1', session: 's', version: 1 }));
+      socket.write(encodeAnswer(accepted));
       socket.pause();
     });
     socket.on('error', () => undefined);
@@ -217,6 +260,8 @@ const peer: Identity = {
   nodeId: 1,
   incarnation: 'disk-1',
   session: 's1',
+  admittedAt: 0,
+  starts: 1,
 };
 /** Knows a node 1 that never listens. */
 const alone = (options: Partial<TcpTransportOptions> = {}): Promise<Node> =>
@@ -242,19 +287,6 @@ describe('a hello is refused with the reason, and no message behind it is read:'
     expect(end()?.message).toContain(reason);
     expect(node.received).toEqual([]);
     expect(node.transport.refusedStrangers).toBe(1);
-  });
-
-  test('another data directory under the same node id', async () => {
-    const node = await alone();
-    const first = stranger(node);
-    first.connection.send(encodeHello(peer, 0), []);
-    await until(() => first.answers.length === 1, 'accepted');
-    first.connection.close();
-    await until(() => first.end() !== undefined, 'gone');
-    const second = stranger(node);
-    second.connection.send(encodeHello({ ...peer, incarnation: 'disk-new', session: 's2' }, 0), []);
-    await until(() => second.end() !== undefined, 'closed');
-    expect(second.answers[0]?.refused).toContain('another data directory');
   });
 
   test('a second process with the same node id, while the first one lives', async () => {
@@ -341,4 +373,50 @@ test('a peer that calls with a new session makes us leave the connection to its 
   );
   expect(node.events.slice(0, 2)).toEqual(['+1', '-1']);
   expect(restarted.answers.map((answer) => answer.refused)).toEqual(['']);
+});
+
+describe('who is known as what (R22):', () => {
+  const hello = async (node: Node, life: Partial<Identity>): Promise<HelloAnswer> => {
+    const { connection, answers, end } = stranger(node);
+    connection.send(encodeHello({ ...peer, ...life }, 0), []);
+    await until(() => answers.length === 1, 'answered');
+    connection.close();
+    await until(() => end() !== undefined, 'gone');
+    return answers[0]!;
+  };
+
+  test('another data directory under the same node id is accepted, and told that it is another', async () => {
+    const node = await alone();
+    expect(await hello(node, {})).toMatchObject({ refused: '', known: true, hasLog: false });
+    const other = { incarnation: 'disk-new', session: 's2' };
+    expect(await hello(node, other)).toMatchObject({ refused: '', known: false });
+    expect(await hello(node, { ...other, admittedAt: 7 })).toMatchObject({ known: true });
+    expect(await hello(node, { session: 's3', starts: 9 })).toMatchObject({ known: false });
+  });
+
+  test('an admission told over a standing connection counts for the next hello', async () => {
+    const node = await alone();
+    await hello(node, {});
+    const { connection, answers } = stranger(node);
+    const other = { ...peer, incarnation: 'disk-new', session: 's2' };
+    connection.send(encodeHello(other, 0), []);
+    await until(() => answers.length === 1, 'answered');
+    expect(answers[0]!.known).toBe(false);
+    connection.send(encodeStanding(12), []);
+    connection.send(encodeHead(vote(1, 0, 1)), []);
+    await until(() => node.received.length === 1, 'both were read');
+    connection.close();
+    expect(await hello(node, {})).toMatchObject({ known: false });
+  });
+
+  test('two new replicas take part when they know each other', async () => {
+    const { a, b } = await startPair();
+    await until(() => a.standings.length === 1 && b.standings.length === 1, 'both take part');
+    expect([...a.standings, ...b.standings]).toEqual([true, true]);
+  });
+
+  test('a new replica among others that have a log does not take part by itself', async () => {
+    const { a, b } = await startPair({ hasLog: () => true });
+    expect([...a.standings, ...b.standings]).toEqual([]);
+  });
 });

@@ -1,12 +1,12 @@
-import { randomBytes } from 'node:crypto';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { assert, errorText, MqError, systemClock, type Clock, type Logger } from '@raftmq/base';
 import { ENTRY_SIZE_BYTES_MAX } from '../core/entry.js';
 import { type Message, type NodeId } from '../core/types.js';
+import { type Life, type PeerBook } from '../log/peer-book.js';
 import { type Transport, type TransportReceiver } from '../ports.js';
 import { Acceptor } from './acceptor.js';
 import { Connection, dial } from './connection.js';
-import { type Hello, type Identity } from './hello.js';
+import { type Hello, type HelloAnswer, type Identity } from './hello.js';
 import { PeerLink } from './peer-link.js';
 import { newPeerProbe, type PeerProbe } from './probe.js';
 
@@ -14,8 +14,10 @@ export interface TcpTransportOptions {
   readonly cluster: string;
   readonly group: string;
   readonly nodeId: NodeId;
-  /** Random, kept in the data directory. */
-  readonly incarnation: string;
+  /** Who this replica is, and what it knows of its peers. Not closed by the transport. */
+  readonly book: PeerBook;
+  /** Whether this replica has entries. */
+  readonly hasLog: () => boolean;
   readonly host: string;
   /** 0 = any free port; see `port`. */
   readonly port: number;
@@ -60,12 +62,9 @@ const CONNECTIONS_MAX = 64;
 export class TcpTransport implements Transport {
   readonly #options: TcpTransportOptions;
   readonly #limits: TcpTransportLimits;
-  readonly #self: Identity;
   readonly #clock: Clock;
   readonly #links = new Map<NodeId, PeerLink>();
   readonly #probes = new Map<NodeId, PeerProbe>();
-  /** Incarnation of each peer as first seen: it cannot change while the peer keeps its data. */
-  readonly #incarnations = new Map<NodeId, string>();
   readonly #acceptor: Acceptor;
   readonly #server: Server;
   #receiver: TransportReceiver | null = null;
@@ -73,15 +72,14 @@ export class TcpTransport implements Transport {
   #stopped = false;
 
   constructor(options: TcpTransportOptions) {
-    const { cluster, group, nodeId, incarnation, logger } = options;
+    const { nodeId, logger, book } = options;
     this.#options = options;
     this.#limits = { ...tcpTransportLimits, ...options.limits };
     this.#clock = options.clock ?? systemClock;
-    this.#self = { cluster, group, nodeId, incarnation, session: randomBytes(8).toString('hex') };
     const { helloTimeoutMs, termJumpMax, bodySizeBytesMax, keepaliveMs } = this.#limits;
     const clock = this.#clock;
     this.#acceptor = new Acceptor({
-      self: this.#self,
+      self: () => this.#self,
       isPeer: (id) => id !== nodeId && options.peers.has(id),
       probeOf: (peer) => this.#probeOf(peer),
       clock,
@@ -91,6 +89,7 @@ export class TcpTransport implements Transport {
       termJumpMax,
       termSeen: () => this.#termSeen,
       accepted: (hello) => this.#accepted(hello),
+      admitted: (hello, admittedAt) => void book.meet(hello.from, { ...lifeOf(hello), admittedAt }),
       received: (message) => this.#received(message),
     });
     this.#server = createServer({ noDelay: true }, (socket) => {
@@ -99,6 +98,9 @@ export class TcpTransport implements Transport {
       this.#acceptor.accept(connection, `${remoteAddress ?? '?'}:${remotePort ?? 0}`);
     });
     this.#server.maxConnections = CONNECTIONS_MAX;
+    book.onAdmitted = () => {
+      for (const link of this.#links.values()) link.announce(book.life.admittedAt);
+    };
   }
 
   /** The port that it listens on; only after `start`. */
@@ -108,7 +110,12 @@ export class TcpTransport implements Transport {
 
   /** Random for this process; peers tell restarts by it. */
   get session(): string {
-    return this.#self.session;
+    return this.#options.book.life.session;
+  }
+
+  get #self(): Identity {
+    const { cluster, group, nodeId, book } = this.#options;
+    return { cluster, group, nodeId, ...book.life };
   }
 
   /** Counters per peer. */
@@ -173,7 +180,7 @@ export class TcpTransport implements Transport {
     const { reconnectMinMs, reconnectMaxMs, helloTimeoutMs, pendingBytesMax, keepaliveMs } =
       this.#limits;
     const link = new PeerLink({
-      self: this.#self,
+      self: () => this.#self,
       peer,
       address: () => this.#options.peers.get(peer) ?? null,
       dial: (address) => dial(address, { clock: this.#clock, keepaliveMs }),
@@ -184,9 +191,7 @@ export class TcpTransport implements Transport {
       reconnectMaxMs,
       helloTimeoutMs,
       pendingBytesMax,
-      connected: () => {
-        if (!this.#stopped) this.#receiver?.peerConnected(peer);
-      },
+      connected: (answer) => this.#connected(peer, answer),
       lost: () => {
         if (!this.#stopped) this.#receiver?.peerLost(peer);
       },
@@ -195,17 +200,26 @@ export class TcpTransport implements Transport {
     return link;
   }
 
-  #accepted(hello: Hello): void {
-    const known = this.#incarnations.get(hello.from);
-    if (known !== undefined && known !== hello.incarnation) {
-      throw new MqError(
-        'DATA_DIRECTORY_MISMATCH',
-        `node ${hello.from} came back with another data directory: start it with its own, or restart the group's other replicas after checking that nothing it acknowledged is missing`,
-      );
-    }
-    this.#incarnations.set(hello.from, hello.incarnation);
+  /** What the answer means for this replica comes first: it may be why it must not say anything more as a leader. */
+  #connected(peer: NodeId, { known, hasLog }: HelloAnswer): void {
+    if (this.#stopped) return;
+    this.#options.book.answered(peer, known, hasLog, (takesPart) => {
+      if (!this.#stopped) this.#receiver?.standing(takesPart);
+    });
+    this.#receiver?.peerConnected(peer);
+  }
+
+  async #accepted(hello: Hello): Promise<Pick<HelloAnswer, 'known' | 'hasLog'>> {
+    const { book, logger, hasLog } = this.#options;
     const link = this.#links.get(hello.from);
     if (link?.session !== null && link?.session !== hello.session) link?.peerRestarted();
+    const met = book.meet(hello.from, lifeOf(hello));
+    if (met === null) {
+      const { from, incarnation, starts } = hello;
+      logger.warn({ peer: from, incarnation, starts }, 'a peer came back without what it had');
+    }
+    await met;
+    return { known: met !== null, hasLog: hasLog() };
   }
 
   #received(message: Message): void {
@@ -222,4 +236,8 @@ export class TcpTransport implements Transport {
     }
     return probe;
   }
+}
+
+function lifeOf({ incarnation, admittedAt, starts, session }: Life): Life {
+  return { incarnation, admittedAt, starts, session };
 }

@@ -1,0 +1,87 @@
+import { afterEach, expect, test } from '@jest/globals';
+import { spawn } from 'node:child_process';
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { DevCluster, eventually, runNode } from '@raftmq/testkit';
+
+const program = (name: string): string => join(__dirname, '..', 'conformance', 'node-sdk', name);
+
+let cluster: DevCluster | undefined;
+afterEach(async () => {
+  await cluster?.stop();
+  cluster = undefined;
+}, 30_000);
+
+/** Sends through the first broker until `enough` messages are acknowledged; returns their numbers. */
+async function send(running: DevCluster, topic: string, enough: number): Promise<Set<number>> {
+  const args = [program('send.cjs'), '--endpoints', running.endpointOf(0), '--topic', topic];
+  const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'ignore'] });
+  const ended = new Promise<void>((resolve) => child.on('close', () => resolve()));
+  const acknowledged = new Set<number>();
+  let rest = '';
+  child.stdout.on('data', (data: Buffer) => {
+    const lines = (rest + data.toString()).split('\n');
+    rest = lines.pop()!;
+    for (const line of lines) acknowledged.add(Number(line));
+  });
+  await eventually(() => acknowledged.size >= enough, 60_000, `${enough} messages acknowledged`);
+  child.stdin.end();
+  await ended;
+  return acknowledged;
+}
+
+/** Numbers of all messages of a topic. */
+async function drain(running: DevCluster, topic: string): Promise<Set<number>> {
+  const { grpc } = await running.leader();
+  const args = [program('drain.cjs'), '--endpoints', grpc, '--topic', topic];
+  const { code, stdout } = await runNode(args, 120_000);
+  expect(code).toBe(0);
+  return new Set(stdout.split('\n').filter(Boolean).map(Number));
+}
+
+/** The digests of all replicas, at one applied index. */
+function settledDigests(running: DevCluster): Promise<readonly string[]> {
+  return eventually(
+    async () => {
+      const [group] = (await running.raftStatus().catch(() => undefined))?.groups ?? [];
+      if (group === undefined || !group.replicas.every((replica) => replica.up)) return undefined;
+      const applied = new Set(group.replicas.map((replica) => replica.appliedIndex));
+      return applied.size === 1 ? group.replicas.map((replica) => replica.digest) : undefined;
+    },
+    30_000,
+    'all replicas applied the same index',
+  );
+}
+
+test('a replica that lost its data directory comes back, catches up, is admitted, and counts', async () => {
+  cluster = await DevCluster.start();
+  await cluster.admin('topic', 'create', 'LostDisk');
+  const before = await send(cluster, 'LostDisk', 300);
+  const leader = await cluster.leader();
+  const [victim, witness] = cluster.brokers().filter((node) => node.id !== leader.id);
+  // The supervisor waits a second before it starts a process again.
+  await cluster.kill(victim!);
+  rmSync(victim!.dataDir, { recursive: true });
+  await cluster.allUp();
+  const digests = await settledDigests(cluster);
+  expect(digests[0]).toMatch(/^[0-9a-f]{16,}$/);
+  expect(new Set(digests).size).toBe(1);
+  // Standing 1 = takes part, and the index of the entry with which it was admitted; see peer-book.ts.
+  const book = join(victim!.dataDir, 'raft', 'peers-b');
+  await eventually(() => readFileSync(book)[16] === 1, 10_000, 'the replica is admitted');
+  expect(readFileSync(book).readBigInt64BE(24)).toBeGreaterThan(1n);
+
+  // Until the supervisor starts the other follower again, acknowledgements need the one that came back.
+  await cluster.admin('topic', 'create', 'Afterwards');
+  await cluster.kill(cluster.brokers().find((node) => node.id === witness!.id)!);
+  const after = await send(cluster, 'Afterwards', 50);
+  await cluster.allUp();
+  for (const [topic, acknowledged] of [
+    ['LostDisk', before],
+    ['Afterwards', after],
+  ] as const) {
+    const found = await drain(cluster, topic);
+    expect([...acknowledged].filter((n) => !found.has(n))).toEqual([]);
+  }
+  expect(new Set(await settledDigests(cluster)).size).toBe(1);
+}, 180_000);
