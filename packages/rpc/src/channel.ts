@@ -40,6 +40,9 @@ export interface CallSettings {
 const same = (bytes: Buffer): Buffer => bytes;
 const noHeaders = new Metadata();
 
+/** Answer bytes that a connection, and each call on it, may have under way before we read. */
+const WINDOW_BYTES = 4 * 1024 * 1024;
+
 /**
  * A connection to one server, made at the first call and made again when it breaks. All failures of calls are
  * {@link RpcError}. Messages of any size are received. The owner closes it.
@@ -67,6 +70,7 @@ export class RpcChannel {
       'grpc.max_reconnect_backoff_ms': options.reconnectMaxMs ?? 5_000,
       // Each channel owns its connection: closing one must not touch another of the same address.
       'grpc.use_local_subchannel_pool': 1,
+      'grpc-node.flow_control_window': WINDOW_BYTES,
       'grpc.enable_retries': 0,
       'grpc.enable_http_proxy': 0,
       'grpc.enable_channelz': 0,

@@ -11,8 +11,8 @@ import { assert, errorText, isMqError, LogGate, type Logger, type MqError } from
 import { type ProtoHandlers, type RawMethod } from './call.js';
 import { loadCertificate, type TlsSource } from './certificate.js';
 import { FrontDoor, type FrontDoorProbe } from './front-door.js';
+import { tuneHttp2Servers } from './http2-servers.js';
 import { loadService } from './load.js';
-import { tolerateLongDeadlines } from './long-deadlines.js';
 import { protoMethod } from './proto-method.js';
 import { GrpcCallContext, ServerStream, ServerWriter } from './server-call.js';
 import {
@@ -52,6 +52,10 @@ export interface RpcServerLimits {
   /** After this long the peer is asked for a sign of life, and given up when none comes within the second time. */
   readonly keepaliveMs: number;
   readonly keepaliveTimeoutMs: number;
+  /** Request bytes that one connection may have under way before it waits for us to read. */
+  readonly connectionWindowBytes: number;
+  /** The same for one call. */
+  readonly streamWindowBytes: number;
 }
 
 export const rpcServerLimits: RpcServerLimits = {
@@ -63,6 +67,8 @@ export const rpcServerLimits: RpcServerLimits = {
   peekTimeoutMs: 10_000,
   keepaliveMs: 60_000,
   keepaliveTimeoutMs: 20_000,
+  connectionWindowBytes: 8 * 1024 * 1024,
+  streamWindowBytes: 1024 * 1024,
 };
 
 /** Counters of a server; read at scrape. */
@@ -171,7 +177,7 @@ export class RpcServer {
     const plain = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
     this.#injectors.push(plain);
     const secure = tls === null ? null : await this.#secureInjector(tls);
-    tolerateLongDeadlines(this.#grpc);
+    tuneHttp2Servers(this.#grpc, this.#limits);
     const door = new FrontDoor({
       host,
       port,
