@@ -2,7 +2,7 @@ import { afterEach, expect, test } from '@jest/globals';
 import { spawn } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { DevCluster, eventually, runNode } from '@raftmq/testkit';
+import { DevCluster, eventually, raftmq, runNode, type RaftStatus } from '@raftmq/testkit';
 
 const program = (name: string): string => join(__dirname, '..', 'conformance', 'node-sdk', name);
 
@@ -12,9 +12,14 @@ afterEach(async () => {
   cluster = undefined;
 }, 30_000);
 
-/** Sends through the first broker until `enough` messages are acknowledged; returns their numbers. */
-async function send(running: DevCluster, topic: string, enough: number): Promise<Set<number>> {
-  const args = [program('send.cjs'), '--endpoints', running.endpointOf(0), '--topic', topic];
+/** Sends through one broker until `enough` messages are acknowledged; returns their numbers. */
+async function send(
+  running: DevCluster,
+  topic: string,
+  enough: number,
+  endpoint = running.endpointOf(0),
+): Promise<Set<number>> {
+  const args = [program('send.cjs'), '--endpoints', endpoint, '--topic', topic];
   const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'ignore'] });
   const ended = new Promise<void>((resolve) => child.on('close', () => resolve()));
   const acknowledged = new Set<number>();
@@ -28,6 +33,13 @@ async function send(running: DevCluster, topic: string, enough: number): Promise
   child.stdin.end();
   await ended;
   return acknowledged;
+}
+
+/** The replicas as the broker at `endpoint` sees them. */
+async function replicas(endpoint: string): Promise<RaftStatus['groups'][number]['replicas']> {
+  const result = await raftmq(['raft', 'status', '--json', '--endpoints', endpoint], 20_000);
+  if (result.code !== 0) return [];
+  return (JSON.parse(result.stdout) as RaftStatus).groups[0]?.replicas ?? [];
 }
 
 /** Numbers of all messages of a topic. */
@@ -84,4 +96,40 @@ test('a replica that lost its data directory comes back, catches up, is admitted
     expect([...acknowledged].filter((n) => !found.has(n))).toEqual([]);
   }
   expect(new Set(await settledDigests(cluster)).size).toBe(1);
+}, 180_000);
+
+test('it and one other replica are a majority, but elect nobody while the leader of before is away', async () => {
+  cluster = await DevCluster.start();
+  await cluster.admin('topic', 'create', 'Forgotten');
+  const leader = await cluster.leader();
+  const [wiped, lagging] = cluster.brokers().filter((node) => node.id !== leader.id);
+  process.kill(lagging!.pid, 'SIGSTOP');
+  let acknowledged: Set<number>;
+  try {
+    acknowledged = await send(cluster, 'Forgotten', 100, leader.grpc);
+    process.kill(leader.pid, 'SIGSTOP');
+    await cluster.kill(wiped!);
+    rmSync(wiped!.dataDir, { recursive: true });
+  } finally {
+    process.kill(lagging!.pid, 'SIGCONT');
+  }
+  try {
+    const endpoint = lagging!.grpc;
+    const isUp = async (id: number): Promise<boolean> =>
+      (await replicas(endpoint)).some((replica) => replica.id === id && replica.up);
+    await eventually(() => isUp(wiped!.id), 30_000, 'the wiped replica runs again');
+    // Several election timeouts, in which the two talk to each other all the time.
+    const endsAt = Date.now() + 8_000;
+    while (Date.now() < endsAt) {
+      const roles = (await replicas(endpoint)).map(({ id, role, up }) => ({ id, role, up }));
+      const leads = roles.filter(({ id, role, up }) => up && id !== leader.id && role === 'leader');
+      expect(leads).toEqual([]);
+    }
+  } finally {
+    process.kill(leader.pid, 'SIGCONT');
+  }
+  await cluster.allUp();
+  expect(new Set(await settledDigests(cluster)).size).toBe(1);
+  const found = await drain(cluster, 'Forgotten');
+  expect([...acknowledged].filter((n) => !found.has(n))).toEqual([]);
 }, 180_000);

@@ -125,6 +125,7 @@ describe('SimNetwork', () => {
       received: ({ term }) => seen.push(`n${node} got ${term}`),
       peerConnected: (peer) => seen.push(`n${node} up n${peer}`),
       peerLost: (peer) => seen.push(`n${node} lost n${peer}`),
+      standing: () => undefined,
     });
     const transports = [network.transport(lives[0]), network.transport(lives[1])] as const;
     await transports[0].start(receiver(0));
