@@ -75,10 +75,12 @@ public final class Messages {
     Map<Integer, Integer> bySimple = new ConcurrentHashMap<>();
     long endsAt = System.currentTimeMillis() + 60_000;
     while (bySimple.size() < count && System.currentTimeMillis() < endsAt) {
+      List<CompletableFuture<Void>> acks = new ArrayList<>();
       for (MessageView view : simple.receive(32, Duration.ofSeconds(20))) {
         bySimple.merge(check(view), 1, Integer::sum);
-        simple.ack(view);
+        acks.add(simple.ackAsync(view));
       }
+      for (CompletableFuture<Void> ack : acks) ack.get();
     }
     require(bySimple.size() == count, "SimpleConsumer received " + bySimple.size());
 
