@@ -78,7 +78,7 @@ describe('planted bugs', () => {
   const bounds: readonly (readonly [Plant, number])[] = [
     ['ack-before-sync', 3],
     ['vote-not-synced', 3],
-    ['commit-old-term', 1000],
+    ['commit-old-term', 1500],
   ];
   it.each(bounds)(
     '%s is found within %i seeds',

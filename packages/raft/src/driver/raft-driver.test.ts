@@ -183,6 +183,36 @@ describe('RaftDriver: the disk', () => {
     expect(proposal.outcome).toBe('committed');
   });
 
+  it('drops an acknowledgement whose term is over when its entries become durable', async () => {
+    const group = new Group(3);
+    const leader = await group.startAndElect();
+    const slow = group.members.find((member) => member !== leader)!;
+    const { term } = leader.driver.role;
+    slow.log.disk.open = false;
+    leader.driver.propose(new TestProposal());
+    await group.settle();
+    const index = leader.log.lastIndex;
+    group.cut.add(leader.driver.status().id);
+    await group.until(() => slow.driver.role.term > term);
+    slow.log.disk.open = true;
+    slow.log.disk.finish();
+    await group.until(() =>
+      group.members.some((member) => member !== leader && member.driver.role.writable),
+    );
+    const acknowledged = slow.sent.filter(
+      (message) => message.kind === 'append-response' && message.success,
+    );
+    expect(
+      acknowledged.filter(
+        (message) =>
+          message.term === term &&
+          message.kind === 'append-response' &&
+          message.matchIndex >= index,
+      ),
+    ).toEqual([]);
+    expect(slow.log.memory.termAt(index)).toBe(term);
+  });
+
   it('commits on the followers alone while its own disk is stuck', async () => {
     const group = new Group(3);
     const leader = await group.startAndElect();

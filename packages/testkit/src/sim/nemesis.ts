@@ -45,7 +45,7 @@ export class Nemesis {
       if (!this.#running) return;
       this.#injected++;
       const lengthMs = this.#lengthMs();
-      switch (this.#random.integer(0, 3)) {
+      switch (this.#random.integer(0, 5)) {
         case 0:
           node.kill();
           return this.#later(lengthMs, () => node.boot());
@@ -55,7 +55,7 @@ export class Nemesis {
         case 2:
           return node.pause(lengthMs);
         default:
-          return this.#partition([node], lengthMs);
+          return this.#partition(this.#minorityAround(node), lengthMs);
       }
     });
   }
@@ -79,6 +79,16 @@ export class Nemesis {
       this.#inject(this.#random.pick(this.#scenario.faults));
       this.#next();
     });
+  }
+
+  /** `node` with as many others as leave a majority on the other side: its entries then live on, uncommitted. */
+  #minorityAround(node: SimNode): SimNode[] {
+    const others = this.#nodes.filter((other) => other !== node);
+    const company = this.#random.integer(0, Math.ceil(this.#nodes.length / 2) - 2);
+    const side = [node];
+    for (let i = 0; i < company; i++)
+      side.push(...others.splice(this.#random.integer(0, others.length - 1), 1));
+    return side;
   }
 
   #lengthMs(): number {

@@ -56,9 +56,36 @@ export interface Scenario {
   readonly readChance: number;
 }
 
+/**
+ * A tenth of all seeds: leaders that are struck right after their election, by the handful, while entries travel one by
+ * one and get lost. Long histories of half-replicated terms are where commit rules are put to the test (figure 8 of the
+ * Raft paper).
+ */
+function contested(scenario: Scenario, unitMs: number, random: Prng): Scenario {
+  return {
+    ...scenario,
+    nodeCount: 5,
+    core: { ...scenario.core, maxAppendBytes: 1, maxInflightAppends: 1, maxUncommittedBytes: 8192 },
+    network: {
+      ...scenario.network,
+      latencyMinMs: unitMs * 0.005,
+      latencyMeanMs: unitMs * random.pick([0.005, 0.02]),
+      loss: random.pick([0.2, 0.3, 0.4]),
+    },
+    huntChance: 0.9,
+    huntWithinMs: unitMs * random.pick([0.1, 0.3]),
+    faults: ['reset'],
+    faultEveryMs: unitMs * 8,
+    faultLengthMaxMs: unitMs * random.pick([3, 6, 10]),
+    safetyMs: unitMs * 60,
+    thinkMs: unitMs * 0.05,
+  };
+}
+
 /** Draws a scenario. The same seed gives the same scenario for as long as this function stays as it is. */
 export function drawScenario(seed: number, random: Prng): Scenario {
   const tiny = random.chance(0.75);
+  const isContested = random.chance(0.1);
   // Times of the algorithm, in units of the smallest election timeout.
   const unitMs = tiny ? random.integer(100, 200) : 1000;
   const heartbeatIntervalMs = unitMs / 10;
@@ -69,7 +96,7 @@ export function drawScenario(seed: number, random: Prng): Scenario {
   // 1 makes every entry a request of its own, and catching up slow: then little may pile up.
   const maxAppendBytes = random.pick([1, 1, 2048, 65_536]);
   const recordBytesMax = random.pick([16, 200, 2000]);
-  return {
+  const scenario: Scenario = {
     seed,
     nodeCount: random.pick([3, 3, 3, 5, 5]),
     scale: tiny ? 'tiny' : 'default',
@@ -123,6 +150,7 @@ export function drawScenario(seed: number, random: Prng): Scenario {
     compactEveryMs: random.chance(0.5) ? unitMs * 4 : Infinity,
     readChance: random.pick([0, 0.2, 0.6]),
   };
+  return isContested ? contested(scenario, unitMs, random) : scenario;
 }
 
 function drawNetwork(unitMs: number, random: Prng): NetworkTimes {
