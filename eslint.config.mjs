@@ -5,13 +5,21 @@ export default tseslint.config(
   ...tseslint.configs.recommendedTypeChecked,
   {
     files: ['**/*.ts'],
-    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    languageOptions: {
+      parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname },
+    },
     rules: {
       '@typescript-eslint/no-floating-promises': 'error',
-      '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
+      '@typescript-eslint/switch-exhaustiveness-check': [
+        'error',
+        { considerDefaultExhaustiveForUnions: true },
+      ],
       '@typescript-eslint/consistent-type-imports': ['error', { fixStyle: 'inline-type-imports' }],
       '@typescript-eslint/explicit-module-boundary-types': 'error',
-      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
+      '@typescript-eslint/no-unused-vars': [
+        'error',
+        { argsIgnorePattern: '^_', varsIgnorePattern: '^_' },
+      ],
       '@typescript-eslint/require-await': 'off',
       eqeqeq: 'error',
       'no-console': 'error',
@@ -30,14 +38,32 @@ export default tseslint.config(
   },
   {
     // The pure rooms: functions of their inputs, time and chance included.
-    files: ['packages/raft/src/core/**/*.ts', 'packages/broker/src/pop/**/*.ts', 'packages/namesrv/src/route-table.ts'],
+    files: [
+      'packages/raft/src/core/**/*.ts',
+      'packages/broker/src/pop/**/*.ts',
+      'packages/namesrv/src/route-table.ts',
+    ],
     ignores: ['**/*.test.ts'],
     rules: {
       'no-restricted-imports': [
         'error',
-        { patterns: [{ regex: '^(node:(?!assert$|buffer$|zlib$|crypto$)|@grpc/)', message: 'Pure code does no I/O.' }] },
+        {
+          patterns: [
+            {
+              regex: '^(node:(?!assert$|buffer$|zlib$|crypto$)|@grpc/)',
+              message: 'Pure code does no I/O.',
+            },
+          ],
+        },
       ],
-      'no-restricted-globals': ['error', 'setTimeout', 'setInterval', 'setImmediate', 'process', 'performance'],
+      'no-restricted-globals': [
+        'error',
+        'setTimeout',
+        'setInterval',
+        'setImmediate',
+        'process',
+        'performance',
+      ],
       'no-restricted-properties': [
         'error',
         { object: 'Date', property: 'now' },

@@ -24,7 +24,9 @@ if (process.env.RAFTMQ_STOP_WITH_PARENT === '1') {
 }
 
 if (!existsSync(path)) {
-  process.stderr.write(`raftmq: ${path} does not exist; run \`npm run build\` in the checkout first\n`);
+  process.stderr.write(
+    `raftmq: ${path} does not exist; run \`npm run build\` in the checkout first\n`,
+  );
   process.exitCode = 1;
 } else {
   require(path)

@@ -13,7 +13,7 @@ const topic = argument('topic', 'Load');
     logger,
   });
   await consumer.startup();
-  for (let empty = 0; empty < 3; ) {
+  for (let empty = 0; empty < 3;) {
     const views = await consumer.receive(32, 30_000);
     empty = views.length === 0 ? empty + 1 : 0;
     for (const view of views) process.stdout.write(`${view.body.toString()}\n`);

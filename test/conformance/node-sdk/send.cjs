@@ -6,7 +6,11 @@ const topic = argument('topic', 'Load');
 const senders = Number(argument('senders', '8'));
 
 (async () => {
-  const producer = new Producer({ endpoints: argument('endpoints', '127.0.0.1:8081'), topics: [topic], logger });
+  const producer = new Producer({
+    endpoints: argument('endpoints', '127.0.0.1:8081'),
+    topics: [topic],
+    logger,
+  });
   await producer.startup();
   let stopping = false;
   process.stdin.resume();
