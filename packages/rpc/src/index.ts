@@ -18,7 +18,6 @@ export {
   type MessageCodec,
   type ProtoMethod,
 } from './load.js';
-export { LogGate } from '@raftmq/base';
 export {
   RpcServer,
   rpcServerLimits,

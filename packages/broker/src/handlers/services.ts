@@ -1,6 +1,5 @@
-import { errorText, type Clock, type Logger, type MqError } from '@raftmq/base';
+import { errorText, LogGate, type Clock, type Logger, type MqError } from '@raftmq/base';
 import { resolveGroup, resolveTopic, type Resource } from '@raftmq/protocol';
-import { LogGate } from '@raftmq/rpc';
 import { type BrokerSettings } from '../settings.js';
 import { type Forwarder } from '../forward/forwarder.js';
 import { type GroupDirectory } from '../forward/group-directory.js';

@@ -1,6 +1,6 @@
-import { type CancelTimer, type Clock, errorText, type Logger } from '@raftmq/base';
+import { LogGate, type CancelTimer, type Clock, errorText, type Logger } from '@raftmq/base';
 import { type BrokerRegistration, NAMESRV_SERVICE, type RegistrationAck } from '@raftmq/protocol';
-import { LogGate, RpcChannel, type RpcService, type RpcStream } from '@raftmq/rpc';
+import { RpcChannel, type RpcService, type RpcStream } from '@raftmq/rpc';
 
 export interface NameserverLinkOptions {
   readonly address: string;
