@@ -14,12 +14,14 @@ export { MemoryKvEngine } from './kv/memory-engine.js';
 export { openRocksDb } from './kv/rocksdb-engine.js';
 export {
   type Checkpoint,
+  type ColdRow,
   type CommitLogReader,
   type KvBatch,
   type KvEngine,
   type KvPair,
   type QueueIndex,
   type QueueSlice,
+  type RowChanges,
   type StateStore,
 } from './ports.js';
 export { KvStateStore } from './state-store/kv-state-store.js';

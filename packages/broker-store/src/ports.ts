@@ -5,6 +5,8 @@ export interface KvEngine {
   get(key: Buffer): Promise<Buffer | null>;
   /** All pairs whose key starts with `prefix`, ascending. */
   scan(prefix: Buffer): AsyncIterable<KvPair>;
+  /** Pairs with from <= key < before, ascending; at most `countMax`. */
+  range(from: Buffer, before: Buffer, countMax: number): Promise<readonly KvPair[]>;
   /** All of it or nothing, even across a crash; durable after the next `flush` or by itself some time later. */
   write(batch: KvBatch): Promise<void>;
   /** What was written before is durable when it resolves. */
@@ -84,15 +86,29 @@ export interface Checkpoint {
   readonly rows: ReadonlyMap<string, Buffer>;
 }
 
-/** Rows and the applied index, always changed together in one write batch (R19). */
+/** Rows to be saved: what changed since the last time. A key is in one of the two. */
+export interface RowChanges {
+  readonly puts: ReadonlyMap<string, Buffer>;
+  readonly deletes: ReadonlySet<string>;
+}
+
+/** A row that is not kept in memory. Keys are ASCII, so that their order is that of their bytes. */
+export interface ColdRow {
+  readonly key: string;
+  readonly value: Buffer;
+}
+
+/**
+ * Rows and the applied index, always changed together in one write batch (R19). Rows live in memory too and are loaded
+ * at the start; cold rows lie on disk only and are asked for.
+ */
 export interface StateStore {
-  /** The last saved state; appliedIndex 0 and no rows when there is none. */
+  /** The last saved state without its cold rows; appliedIndex 0 and no rows when there is none. */
   load(): Promise<Checkpoint>;
-  save(
-    appliedIndex: number,
-    puts: ReadonlyMap<string, Buffer>,
-    deletes: Iterable<string>,
-  ): Promise<void>;
+  save(appliedIndex: number, rows: RowChanges, cold: RowChanges): Promise<void>;
+  coldGet(key: string): Promise<Buffer | null>;
+  /** Cold rows with from <= key < before, ascending; at most `countMax`. */
+  coldRange(from: string, before: string, countMax: number): Promise<readonly ColdRow[]>;
   /** The last saved state survives a power cut once this resolves: call it before log entries behind it are dropped. */
   flush(): Promise<void>;
   close(): Promise<void>;

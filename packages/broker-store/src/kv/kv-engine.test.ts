@@ -60,18 +60,30 @@ describe.each([
     const kv = await openEngine();
     const store = new KvStateStore(kv);
     expect(await store.load()).toEqual({ appliedIndex: 0, rows: new Map() });
+    const nothing = { puts: new Map<string, Buffer>(), deletes: new Set<string>() };
+    const topics = new Map([
+      ['topic/a', text('1')],
+      ['topic/b', text('2')],
+    ]);
+    const timers = new Map(['1', '2', '3'].map((key) => [`timer/${key}`, text(`t${key}`)]));
+    await store.save(7, { ...nothing, puts: topics }, { ...nothing, puts: timers });
     await store.save(
-      7,
-      new Map([
-        ['topic/a', text('1')],
-        ['topic/b', text('2')],
-      ]),
-      [],
+      9,
+      { puts: new Map([['topic/b', text('3')]]), deletes: new Set(['topic/a']) },
+      { ...nothing, deletes: new Set(['timer/2']) },
     );
-    await store.save(9, new Map([['topic/b', text('3')]]), ['topic/a']);
     const { appliedIndex, rows } = await store.load();
     expect(appliedIndex).toBe(9);
     expect([...rows].map(([key, value]) => [key, value.toString()])).toEqual([['topic/b', '3']]);
+    expect(await store.coldGet('timer/2')).toBeNull();
+    expect((await store.coldGet('timer/3'))?.toString()).toBe('t3');
+    const all = await store.coldRange('timer/', 'timer/~', 10);
+    expect(all.map(({ key, value }) => `${key}=${value.toString()}`)).toEqual([
+      'timer/1=t1',
+      'timer/3=t3',
+    ]);
+    expect((await store.coldRange('timer/', 'timer/3', 10)).length).toBe(1);
+    expect((await store.coldRange('timer/', 'timer/~', 1)).length).toBe(1);
     await store.close();
   });
 });

@@ -17,6 +17,18 @@ export class MemoryKvEngine implements KvEngine {
       yield { key: Buffer.from(key, 'latin1'), value: Buffer.from(this.#rows.get(key)!) };
   }
 
+  async range(from: Buffer, before: Buffer, countMax: number): Promise<readonly KvPair[]> {
+    const first = from.toString('latin1');
+    const end = before.toString('latin1');
+    const keys = [...this.#rows.keys()].filter((key) => key >= first && key < end).sort();
+    return keys
+      .slice(0, countMax)
+      .map((key) => ({
+        key: Buffer.from(key, 'latin1'),
+        value: Buffer.from(this.#rows.get(key)!),
+      }));
+  }
+
   async write(batch: KvBatch): Promise<void> {
     for (const { key, value } of batch.puts)
       this.#rows.set(key.toString('latin1'), Buffer.from(value));

@@ -49,6 +49,14 @@ class RocksDbEngine implements KvEngine {
     });
   }
 
+  async range(from: Buffer, before: Buffer, countMax: number): Promise<readonly KvPair[]> {
+    const pairs: KvPair[] = [];
+    const options = { capacity: Math.min(countMax, 256), limit: countMax };
+    for await (const pair of this.#db.iterator({ gte: from, lt: before }, options))
+      pairs.push(pair);
+    return pairs;
+  }
+
   async write(batch: KvBatch): Promise<void> {
     const writes = this.#db.write({ capacity: batch.puts.length + batch.deletes.length });
     try {

@@ -6,7 +6,7 @@ declare module 'rocksdb-native' {
     write(options?: { readonly capacity: number }): RocksWriteBatch;
     iterator(
       range: { readonly gte: Buffer; readonly lt?: Buffer },
-      options?: { readonly capacity: number },
+      options?: { readonly capacity: number; readonly limit?: number },
     ): AsyncIterable<{ readonly key: Buffer; readonly value: Buffer }>;
     flush(): Promise<void>;
     close(): Promise<void>;

@@ -1,9 +1,17 @@
 import { MqError, readInt64, writeInt64 } from '@raftmq/base';
-import { type Checkpoint, type KvEngine, type KvPair, type StateStore } from '../ports.js';
+import {
+  type Checkpoint,
+  type ColdRow,
+  type KvEngine,
+  type KvPair,
+  type RowChanges,
+  type StateStore,
+} from '../ports.js';
 
 const FORMAT_VERSION = 1;
 const META_KEY = Buffer.from('meta');
-const ROW_PREFIX = Buffer.from('r/');
+const ROW_PREFIX = 'r/';
+const COLD_PREFIX = 'c/';
 
 /**
  * The state machine's rows in a key-value engine. `meta` holds a format version and the applied index and is part of
@@ -11,7 +19,8 @@ const ROW_PREFIX = Buffer.from('r/');
  *
  *   meta:  0  1 format version (1)
  *          1  8 applied index
- *   r/<table>/<name…>: the row, as the state machine wrote it
+ *   r/<table>/<name…>: a row, as the state machine wrote it
+ *   c/<table>/<name…>: a cold row
  */
 export class KvStateStore implements StateStore {
   readonly #kv: KvEngine;
@@ -30,23 +39,35 @@ export class KvStateStore implements StateStore {
         `state format ${meta[0]}: written by another version of RaftMQ; remove the state directory to rebuild it from the log`,
       );
     }
-    for await (const { key, value } of this.#kv.scan(ROW_PREFIX)) {
+    for await (const { key, value } of this.#kv.scan(Buffer.from(ROW_PREFIX))) {
       rows.set(key.toString('utf8', ROW_PREFIX.length), value);
     }
     return { appliedIndex: readInt64(meta, 1), rows };
   }
 
-  async save(
-    appliedIndex: number,
-    puts: ReadonlyMap<string, Buffer>,
-    deletes: Iterable<string>,
-  ): Promise<void> {
+  async save(appliedIndex: number, rows: RowChanges, cold: RowChanges): Promise<void> {
     const meta = Buffer.alloc(9);
     meta[0] = FORMAT_VERSION;
     writeInt64(meta, appliedIndex, 1);
-    const pairs: KvPair[] = [{ key: META_KEY, value: meta }];
-    for (const [key, value] of puts) pairs.push({ key: rowKey(key), value });
-    await this.#kv.write({ puts: pairs, deletes: Array.from(deletes, rowKey) });
+    const puts: KvPair[] = [{ key: META_KEY, value: meta }];
+    const deletes: Buffer[] = [];
+    add(ROW_PREFIX, rows, puts, deletes);
+    add(COLD_PREFIX, cold, puts, deletes);
+    await this.#kv.write({ puts, deletes });
+  }
+
+  coldGet(key: string): Promise<Buffer | null> {
+    return this.#kv.get(Buffer.from(COLD_PREFIX + key));
+  }
+
+  async coldRange(from: string, before: string, countMax: number): Promise<readonly ColdRow[]> {
+    const first = Buffer.from(COLD_PREFIX + from);
+    const end = Buffer.from(COLD_PREFIX + before);
+    const pairs = await this.#kv.range(first, end, countMax);
+    return pairs.map(({ key, value }) => ({
+      key: key.toString('latin1', COLD_PREFIX.length),
+      value,
+    }));
   }
 
   flush(): Promise<void> {
@@ -58,6 +79,7 @@ export class KvStateStore implements StateStore {
   }
 }
 
-function rowKey(key: string): Buffer {
-  return Buffer.concat([ROW_PREFIX, Buffer.from(key)]);
+function add(prefix: string, changes: RowChanges, puts: KvPair[], deletes: Buffer[]): void {
+  for (const [key, value] of changes.puts) puts.push({ key: Buffer.from(prefix + key), value });
+  for (const key of changes.deletes) deletes.push(Buffer.from(prefix + key));
 }

@@ -8,7 +8,7 @@ import {
   type PreparedMessage,
   type StoredHost,
 } from '@raftmq/protocol';
-import { type DeliveryName } from '../state/commands.js';
+import { type DeliveryName } from '../state/commands/index.js';
 import { type MessagingProbe } from './probe.js';
 import { type ProposedRecord, type RecordsProposer } from './proposals.js';
 

@@ -24,8 +24,7 @@ import {
   type TopicConfig,
 } from '../messaging.js';
 import { type DeliveryOutcome } from '../pop/delivery.js';
-import { type ChangeInvisibleResult } from '../state/apply-command.js';
-import { type LeasedOffset } from '../state/commands.js';
+import { type ChangeInvisibleResult, type LeasedOffset } from '../state/commands/index.js';
 import {
   type BrokerStateMachine,
   type StateListener,

@@ -2,7 +2,7 @@ import { assert, isMqError, MqError } from '@raftmq/base';
 import { writeStoredMessage, type PreparedMessage, type StoredPlacement } from '@raftmq/protocol';
 import { type Proposal, type RejectReason, type SealContext } from '@raftmq/raft';
 import { type SendResult } from '../messaging.js';
-import { encodeCommand, type Command } from '../state/commands.js';
+import { encodeCommand, type Command } from '../state/commands/index.js';
 import { type NextOffsets } from './next-offsets.js';
 
 /** What takes proposals: the Raft driver, or a test's stand-in. */

@@ -1,5 +1,10 @@
 import { type CancelTimer, type Clock, type Logger } from '@raftmq/base';
-import { type CommitLogReader, type QueueIndex, type StateStore } from '@raftmq/broker-store';
+import {
+  type CommitLogReader,
+  type QueueIndex,
+  type RowChanges,
+  type StateStore,
+} from '@raftmq/broker-store';
 import { type StateSettings } from './settings.js';
 import { type BrokerStateMachine } from './state-machine.js';
 
@@ -113,7 +118,8 @@ export class Checkpoints {
     this.#savedAppliedBytes = state.appliedBytes;
     const capture = state.capture();
     await queueIndex.flush();
-    await stateStore.save(capture.appliedIndex, capture.puts, capture.deletes);
+    const { rows, cold } = capture;
+    await stateStore.save(capture.appliedIndex, rows, cold);
     this.#savedIndex = capture.appliedIndex;
     if (this.#stopped || clock.monotonicMs() - this.#flushedAtMs >= FLUSH_INTERVAL_MS) {
       await stateStore.flush();
@@ -124,11 +130,20 @@ export class Checkpoints {
     const tookMs = clock.monotonicMs() - startedAtMs;
     const { probe } = state;
     probe.checkpoints++;
-    probe.checkpointRows += capture.puts.size + capture.deletes.size;
+    probe.checkpointRows += rowCount(rows) + rowCount(cold);
     if (tookMs > probe.checkpointMsMax) probe.checkpointMsMax = tookMs;
     logger.debug(
-      { appliedIndex: capture.appliedIndex, rows: capture.puts.size, tookMs },
+      {
+        appliedIndex: capture.appliedIndex,
+        rows: rowCount(rows),
+        coldRows: rowCount(cold),
+        tookMs,
+      },
       'checkpoint saved',
     );
   }
+}
+
+function rowCount(changes: RowChanges): number {
+  return changes.puts.size + changes.deletes.size;
 }

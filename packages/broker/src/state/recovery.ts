@@ -9,7 +9,7 @@ import {
   storedTopic,
 } from '@raftmq/protocol';
 import { ENTRY_HEADER_SIZE_BYTES, entryType, type Entry, type LogStorage } from '@raftmq/raft';
-import { COMMAND_MAGIC, commandKind, decodeCommand } from './commands.js';
+import { decodeCommand, isCommandOfKind } from './commands/index.js';
 import { BrokerStateMachine } from './state-machine.js';
 import { Tables } from './tables.js';
 
@@ -33,7 +33,7 @@ const REPAIR_READ_BYTES = 4 * 1024 * 1024;
 export async function openBrokerState(options: RecoveryOptions): Promise<BrokerStateMachine> {
   const { stateStore, queueIndex, log, logger } = options;
   const saved = await stateStore.load();
-  const tables = new Tables();
+  const tables = new Tables(stateStore);
   if (saved.appliedIndex === 0 && log.firstIndex > 1) {
     throw new MqError(
       'LOG_CORRUPTED',
@@ -137,16 +137,13 @@ async function refillFrom(
           hash,
         );
       }
-    } else {
-      const kind = frame.readUInt32BE(at + 4) - COMMAND_MAGIC;
-      if (kind === commandKind.deleteTopic || kind === commandKind.putTopic) {
-        const command = decodeCommand(frame, at, sizeBytes);
-        if (command.kind === 'put-topic') deleted.delete(command.topic.name);
-        if (command.kind === 'delete-topic' && topics.has(command.name)) {
-          // What follows, if anything, belongs to a later topic of the same name.
-          deleted.add(command.name);
-          await queueIndex.deleteTopic(command.name);
-        }
+    } else if (isCommandOfKind(frame, at, 'put-topic', 'delete-topic')) {
+      const command = decodeCommand(frame, at, sizeBytes);
+      if (command.kind === 'put-topic') deleted.delete(command.topic.name);
+      if (command.kind === 'delete-topic' && topics.has(command.name)) {
+        // What follows, if anything, belongs to a later topic of the same name.
+        deleted.add(command.name);
+        await queueIndex.deleteTopic(command.name);
       }
     }
     at += sizeBytes;

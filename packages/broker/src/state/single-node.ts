@@ -1,8 +1,10 @@
 import { assert, MqError, type CancelTimer, type Clock } from '@raftmq/base';
 import {
   type Checkpoint,
+  type ColdRow,
   type QueueIndex,
   type QueueSlice,
+  type RowChanges,
   type StateStore,
 } from '@raftmq/broker-store';
 import {
@@ -161,20 +163,28 @@ export class MemoryQueueIndex implements QueueIndex {
 export class MemoryStateStore implements StateStore {
   appliedIndex = 0;
   readonly rows = new Map<string, Buffer>();
+  readonly cold = new Map<string, Buffer>();
 
   load(): Promise<Checkpoint> {
     return Promise.resolve({ appliedIndex: this.appliedIndex, rows: new Map(this.rows) });
   }
 
-  save(
-    appliedIndex: number,
-    puts: ReadonlyMap<string, Buffer>,
-    deletes: Iterable<string>,
-  ): Promise<void> {
+  save(appliedIndex: number, rows: RowChanges, cold: RowChanges): Promise<void> {
     this.appliedIndex = appliedIndex;
-    for (const key of deletes) this.rows.delete(key);
-    for (const [key, row] of puts) this.rows.set(key, Buffer.from(row));
+    change(this.rows, rows);
+    change(this.cold, cold);
     return Promise.resolve();
+  }
+
+  coldGet(key: string): Promise<Buffer | null> {
+    return Promise.resolve(this.cold.get(key) ?? null);
+  }
+
+  coldRange(from: string, before: string, countMax: number): Promise<readonly ColdRow[]> {
+    const keys = [...this.cold.keys()].filter((key) => key >= from && key < before).sort();
+    return Promise.resolve(
+      keys.slice(0, countMax).map((key) => ({ key, value: this.cold.get(key)! })),
+    );
   }
 
   flush(): Promise<void> {
@@ -184,6 +194,11 @@ export class MemoryStateStore implements StateStore {
   close(): Promise<void> {
     return Promise.resolve();
   }
+}
+
+function change(rows: Map<string, Buffer>, changes: RowChanges): void {
+  for (const key of changes.deletes) rows.delete(key);
+  for (const [key, row] of changes.puts) rows.set(key, Buffer.from(row));
 }
 
 /** A log in memory: the reading half of the commit log. */

@@ -5,7 +5,7 @@ import { type DeliveryGrant } from '../pop/delivery.js';
 import { NextOffsets } from '../messaging-service/next-offsets.js';
 import { RecordsProposal, type ProposedRecord } from '../messaging-service/proposals.js';
 import { Checkpoints } from './checkpoints.js';
-import { type Command } from './commands.js';
+import { type Command } from './commands/index.js';
 import { openBrokerState } from './recovery.js';
 import {
   ManualClock,

@@ -16,8 +16,12 @@ import {
   type RoleStatus,
   type StateMachine,
 } from '@raftmq/raft';
-import { applyCommand, type ApplyContext } from './apply-command.js';
-import { decodeCommand, isCommandMagic } from './commands.js';
+import {
+  applyCommand,
+  decodeCommand,
+  isCommandMagic,
+  type ApplyContext,
+} from './commands/index.js';
 import { createStateProbe, type StateProbe } from './probe.js';
 import { type ChangedRows, type DeliveryRow, type Tables, type TopicRow } from './tables.js';
 
@@ -159,12 +163,12 @@ export class BrokerStateMachine implements StateMachine {
   /** Takes what changed since the last capture; the caller saves it or stops the process. */
   capture(): StateCapture {
     const doomedTopics = [...this.#doomed];
-    const { puts, deletes } = this.tables.takeChanged();
-    return { appliedIndex: this.#appliedIndex, puts, deletes, doomedTopics };
+    return { appliedIndex: this.#appliedIndex, ...this.tables.takeChanged(), doomedTopics };
   }
 
-  /** The capture is saved: queue files of topics that were deleted before it can go. */
+  /** The capture is saved: cold rows can be read from the store, queue files of topics that were deleted before it can go. */
   captureSaved(capture: StateCapture): void {
+    this.tables.cold.saved();
     for (const topic of capture.doomedTopics) {
       if (this.#doomed.has(topic)) this.#dropQueueFiles(topic);
     }

@@ -1,8 +1,10 @@
+import { type RowChanges } from '@raftmq/broker-store';
 import { type GroupConfig, type TopicConfig } from '../messaging.js';
 import { type BinaryReader, BinaryWriter } from '../pop/binary.js';
 import { newDelivery, readDeliveryRow, writeDeliveryRow, type Delivery } from '../pop/rows.js';
 import { type LeaseSequence } from '../pop/delivery.js';
-import { readGroup, readTopic, writeGroup, writeTopic } from './commands.js';
+import { readGroup, readTopic, writeGroup, writeTopic } from './config-codec.js';
+import { ColdRows, type ColdStore } from './cold-rows.js';
 import { rowVersion, openRow } from './row-format.js';
 
 /** A row of the state, in memory; encoded when a checkpoint or a digest asks for it. */
@@ -159,10 +161,10 @@ export class SharedRow implements Row, LeaseSequence {
   }
 }
 
-/** Rows to be saved: everything that changed since the last capture. */
+/** Everything that changed since the last capture. */
 export interface ChangedRows {
-  readonly puts: ReadonlyMap<string, Buffer>;
-  readonly deletes: ReadonlySet<string>;
+  readonly rows: RowChanges;
+  readonly cold: RowChanges;
 }
 
 /**
@@ -173,10 +175,16 @@ export class Tables {
   readonly topics = new Map<string, TopicRow>();
   readonly groups = new Map<string, GroupRow>();
   readonly shared = new SharedRow();
+  /** Rows on disk only. */
+  readonly cold: ColdRows;
   #changed: Row[] = [];
   #deleted = new Set<string>();
   #arrived: TopicRow[] = [];
   #touched: DeliveryRow[] = [];
+
+  constructor(coldStore: ColdStore) {
+    this.cold = new ColdRows(coldStore, () => this.changed(this.cold));
+  }
 
   changed(row: Row): void {
     if (row.changed) return;
@@ -288,6 +296,7 @@ export class Tables {
   /** Every row there is, in no particular order. */
   *rows(): Iterable<{ readonly key: string; encode(): Buffer }> {
     yield this.shared;
+    yield this.cold;
     for (const topic of this.topics.values()) {
       yield topic;
       for (const queue of topic.queues) if (queue !== undefined) yield queue;
@@ -306,7 +315,7 @@ export class Tables {
     const deletes = this.#deleted;
     this.#changed = [];
     this.#deleted = new Set();
-    return { puts, deletes };
+    return { rows: { puts, deletes }, cold: this.cold.capture() };
   }
 
   /**
@@ -320,7 +329,8 @@ export class Tables {
 
   #loadRow(key: string, row: Buffer): void {
     const [table, name = '', topicOrQueue = '', queue = ''] = key.split('/');
-    if (table === 'shared') this.shared.decode(row);
+    if (key === this.shared.key) this.shared.decode(row);
+    else if (key === this.cold.key) this.cold.decode(row);
     else if (table === 'topic') {
       const reader = openRow(row, key);
       const epoch = reader.varint();

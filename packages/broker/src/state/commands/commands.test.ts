@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { isMqError } from '@raftmq/base';
-import { decodeCommand, encodeCommand, isCommandMagic, type Command } from './commands.js';
+import { decodeCommand, encodeCommand, isCommandMagic, type Command } from './index.js';
 
 const name = { group: 'group-ä', topic: 'ns%topic', queueId: 3 };
 
