@@ -1,5 +1,5 @@
 import { type MqError } from '@raftmq/base';
-import { type PublishMessage, type TopicType } from '@raftmq/protocol';
+import { type MessageFilter, type PublishMessage, type TopicType } from '@raftmq/protocol';
 import { type RoleStatus } from '@raftmq/raft';
 
 export { type PublishMessage, type TopicType } from '@raftmq/protocol';
@@ -40,8 +40,7 @@ export interface ReceiveRequest {
   readonly clientId: string;
   /** Longest time to hold the call when there is nothing; 0 answers at once. */
   readonly pollingMs: number;
-  /** Tags to let through; null = all. */
-  readonly tags: readonly string[] | null;
+  readonly filter: MessageFilter;
   readonly attemptId: string | null;
   /** Aborted when the caller is gone: what it would have got stays visible. */
   readonly signal: AbortSignal;

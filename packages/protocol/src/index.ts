@@ -119,7 +119,15 @@ export {
   type PrepareOptions,
   type StoredPlacement,
 } from './codec/stored-message.js';
-export { parseTagExpression } from './filter.js';
+export { parseTagExpression } from './filter/tags.js';
+export {
+  ALL_MESSAGES,
+  parseMessageFilter,
+  passesFilter,
+  tagFilter,
+  type MessageFilter,
+} from './filter/message-filter.js';
+export { compileSqlFilter, type SqlFilter } from './filter/sql-filter.js';
 export {
   brokerDefaults,
   consumeLimits,

@@ -43,6 +43,22 @@ export const nameLimits = {
   filterLengthMax: 16 * KIB,
 } as const;
 
+/** Bounds of an SQL filter expression; RocketMQ names none. They bound what one message can cost. */
+export const sqlFilterLimits = {
+  /** Conditions, values and names in one expression. */
+  nodesMax: 1_024,
+  /** Parentheses inside parentheses. */
+  depthMax: 64,
+  /** Values of one IN list. */
+  listLengthMax: 1_024,
+  /** Different properties that one expression names. */
+  propertiesMax: 64,
+  /** Longer texts are no numbers. */
+  numberLengthMax: 64,
+  /** Compiled expressions that are kept for the next call. */
+  compiledMax: 256,
+} as const;
+
 /** Limits of consuming calls. */
 export const consumeLimits = {
   batchSizeMax: 32,

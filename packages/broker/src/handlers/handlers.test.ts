@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { MqError } from '@raftmq/base';
 import {
+  ALL_MESSAGES,
   decodeAckMessageResponse,
   decodeChangeInvisibleDurationResponse,
   decodeQueryAssignmentResponse,
@@ -300,8 +301,8 @@ describe('ReceiveMessage', () => {
     ['no duration', { invisibleMs: null }, statusCode.ILLEGAL_INVISIBLE_TIME],
     ['more than 12 h', { invisibleMs: 43_200_001 }, statusCode.ILLEGAL_INVISIBLE_TIME],
     [
-      'an SQL filter',
-      { filterType: 2, filterExpression: 'a > 1' },
+      'a bad SQL filter',
+      { filterType: 2, filterExpression: 'a > > 1' },
       statusCode.ILLEGAL_FILTER_EXPRESSION,
     ],
     ['an unknown kind of filter', { filterType: 9 }, statusCode.ILLEGAL_FILTER_EXPRESSION],
@@ -336,10 +337,10 @@ describe('ReceiveMessage', () => {
         pollingMs: 20_000,
         invisibleMs: 60_000,
         autoRenew: true,
-        tags: ['a', 'b'],
+        filter: { key: 'TAG a || b' },
         clientId: 'c1',
       },
-      { batchSize: 32, pollingMs: 20_000, invisibleMs: 10_000, tags: null },
+      { batchSize: 32, pollingMs: 20_000, invisibleMs: 10_000, filter: ALL_MESSAGES },
     ]);
   });
 

@@ -7,10 +7,12 @@ import {
   encodeStatusResponse,
   encodeTopicResource,
   OK_STATUS,
+  parseMessageFilter,
   statusCode,
   storedBodySizeBytes,
   storedMessageId,
   topicNotFound,
+  type MessageFilter,
   type ReceiveMessageRequest,
   type Status,
 } from '@raftmq/protocol';
@@ -18,7 +20,6 @@ import { type RawMethod, type StreamWriter } from '@raftmq/rpc';
 import { type DeliveredMessage } from '../messaging.js';
 import { type EdgeCall } from './edge-call.js';
 import { groupWithTopic, notAllowed } from './find-topic.js';
-import { checkFilter } from './check-filter.js';
 import { streamMethod } from './pipeline.js';
 import { groupOfBrokerName, READABLE } from './route-entries.js';
 import { groupOf, topicOf, type EdgeServices } from './services.js';
@@ -29,7 +30,7 @@ const NO_MESSAGE: Status = { code: statusCode.MESSAGE_NOT_FOUND, message: 'no ne
 interface CheckedReceive {
   readonly topic: string;
   readonly group: string;
-  readonly tags: readonly string[] | null;
+  readonly filter: MessageFilter;
   readonly batchSize: number;
   readonly invisibleMs: number;
   readonly autoRenew: boolean;
@@ -96,7 +97,7 @@ function checkReceive(request: ReceiveMessageRequest, call: EdgeCall): CheckedRe
   return {
     topic,
     group,
-    tags: checkFilter(request.filterType, request.filterExpression),
+    filter: parseMessageFilter(request.filterType, request.filterExpression),
     batchSize: Math.min(Math.max(1, request.batchSize), consumeLimits.batchSizeMax),
     invisibleMs,
     autoRenew: request.autoRenew,
@@ -146,7 +147,7 @@ async function deliver(
         call.deadlineMs - clock.wallMs() - consumeLimits.deadlineMarginMs,
       ),
     ),
-    tags: checked.tags,
+    filter: checked.filter,
     attemptId: checked.attemptId,
     signal: call.context.signal,
   });

@@ -1,6 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { isMqError, silentLogger } from '@raftmq/base';
-import { decodeStoredMessage, storedBody, storedQueueOffset } from '@raftmq/protocol';
+import {
+  ALL_MESSAGES,
+  decodeStoredMessage,
+  storedBody,
+  storedQueueOffset,
+  tagFilter,
+} from '@raftmq/protocol';
 import {
   type GroupConfig,
   type PublishMessage,
@@ -99,7 +105,7 @@ function request(fields: Partial<ReceiveRequest> = {}): ReceiveRequest {
     autoRenew: false,
     clientId: 'client',
     pollingMs: 0,
-    tags: null,
+    filter: ALL_MESSAGES,
     attemptId: null,
     signal: new AbortController().signal,
     ...fields,
@@ -252,14 +258,14 @@ describe('send, receive, ack', () => {
       message('c'),
     ]);
     await service.send(topic, [message('d', { tag: 'A' })]);
-    expect((await receive({ tags: ['A'] })).map((m) => m.body)).toEqual(['a', 'd']);
+    expect((await receive({ filter: tagFilter(['A']) })).map((m) => m.body)).toEqual(['a', 'd']);
     expect(await receive()).toEqual([]);
   });
 
   test('tags with equal hashes are told apart', async () => {
     // "Aa" and "BB" have the same hash.
     await service.send(topic, [message('x', { tag: 'Aa' }), message('y', { tag: 'BB' })]);
-    expect((await receive({ tags: ['BB'] })).map((m) => m.body)).toEqual(['y']);
+    expect((await receive({ filter: tagFilter(['BB']) })).map((m) => m.body)).toEqual(['y']);
   });
 
   test('records that are not in memory are read from disk', async () => {

@@ -1,7 +1,9 @@
 import { type MqError } from '@raftmq/base';
 import { type Poll, type PollPlace } from '../longpoll/poll-registry.js';
 import { type DeliveredMessage, type ReceiveRequest } from '../messaging.js';
-import { tagFilter, type TagFilter } from './selection.js';
+
+/** A call without polling time goes on for so long when the first look moved messages, but found none to hand out. */
+const WORK_MS_MIN = 100;
 
 /** What a receive call asks of whoever serves it. */
 export interface ReceiveServer {
@@ -15,10 +17,11 @@ export class ReceiveCall implements Poll {
   readonly topic: string;
   readonly group: string;
   readonly queueId: number | null;
-  readonly filter: TagFilter;
   readonly filterKey: string;
   /** On the monotonic clock. */
   readonly deadlineMs: number;
+  /** Until then the call looks on after a look without a message; a call that does not wait has a moment for it. */
+  readonly workUntilMs: number;
   place: PollPlace | null = null;
   /** The answer was given; a delivery that ends later gives its messages back. */
   settled = false;
@@ -44,10 +47,9 @@ export class ReceiveCall implements Poll {
     this.topic = request.topic;
     this.group = request.group;
     this.queueId = request.queueId;
-    this.filter = tagFilter(request.tags);
-    const tags = request.tags === null ? '*' : [...request.tags].sort().join('|');
-    this.filterKey = `${request.queueId ?? ''}/${tags}`;
+    this.filterKey = `${request.queueId ?? ''}/${request.filter.key}`;
     this.deadlineMs = deadlineMs;
+    this.workUntilMs = deadlineMs + Math.max(0, WORK_MS_MIN - request.pollingMs);
     this.#server = server;
     this.#resolve = resolve;
     this.#reject = reject;

@@ -1,6 +1,6 @@
 import { isMqError, MqError, type Clock, type Logger } from '@raftmq/base';
-import { type CommitLogReader, type QueueIndex } from '@raftmq/broker-store';
-import { consumeLimits, storedTag } from '@raftmq/protocol';
+import { type QueueIndex } from '@raftmq/broker-store';
+import { consumeLimits } from '@raftmq/protocol';
 import { type PollRegistry } from '../longpoll/poll-registry.js';
 import { type DeliveredMessage, type ReceiveRequest } from '../messaging.js';
 import { type DeliveryGrant } from '../pop/delivery.js';
@@ -11,13 +11,14 @@ import { type ProposedRecord, type RecordsProposer } from './proposals.js';
 import { QueueTurns, type QueueTurn } from './queue-turns.js';
 import { ReceiveCall, type ReceiveServer } from './receive-call.js';
 import { type Receipts } from './receipts.js';
-import { hasWork, runsOf, select, type Candidate, type Selection } from './selection.js';
+import { Effort, hasWork, runsOf, select, type RecordAtHand, type Selection } from './selection.js';
 import { type MessagingSettings } from './settings.js';
+import { TurnRecords, type LoadedRecords, type RecordLog } from './turn-records.js';
 
 export interface ReceiverOptions {
   readonly tables: Tables;
   readonly queueIndex: QueueIndex;
-  readonly log: Pick<CommitLogReader, 'cachedRecord' | 'readRecord'>;
+  readonly log: RecordLog;
   readonly proposer: RecordsProposer;
   readonly deadLetters: DeadLetters;
   readonly receipts: Receipts;
@@ -37,15 +38,25 @@ interface Turn {
   readonly turn: QueueTurn;
   readonly topic: TopicRow;
   readonly group: GroupRow;
-  readonly selection: Selection;
+  selection: Selection;
 }
 
 /** A turn with its records read: what will be asked of the log. */
 interface LoadedTurn extends Turn {
-  readonly records: ReadonlyMap<number, Buffer>;
-  /** Offsets that were handed out before and must not be: gone, or refused by the exact filter. */
-  readonly dropped: readonly number[];
+  readonly loaded: LoadedRecords;
 }
+
+/** How far a look at several queues has come when it reaches the next one. */
+interface LookSoFar {
+  readonly effort: Effort;
+  readonly messages: number;
+  readonly sizeBytes: number;
+  readonly resumeFrom: number;
+  readonly recordAtHand: RecordAtHand;
+}
+
+/** Reads of one turn for a filter that has found nothing yet; then others have their turn. */
+const READ_ROUNDS_MAX = 16;
 
 /**
  * Serves receive calls. A call takes the turn of one or more queues, reads the messages it found, and proposes their
@@ -55,6 +66,8 @@ interface LoadedTurn extends Turn {
 export class Receiver implements ReceiveServer {
   readonly #options: ReceiverOptions;
   readonly #turns = new QueueTurns();
+  readonly #cached: RecordAtHand = (position, sizeBytes) =>
+    this.#options.log.cachedRecord(position, sizeBytes) ?? undefined;
 
   constructor(options: ReceiverOptions) {
     this.#options = options;
@@ -129,41 +142,42 @@ export class Receiver implements ReceiveServer {
     const view = this.#turns.of(call.group, call.topic, queues);
     const first = call.queueId ?? view.rotation++ % queues;
     const count = call.queueId === null ? queues : 1;
+    const effort = new Effort();
     const found: Turn[] = [];
+    let unread: Turn | null = null;
     let messages = 0;
     let sizeBytes = 0;
     let lookAgainAtMs = Infinity;
     let limitedQueues = 0;
     call.sawBusy = false;
-    for (let i = 0; i < count && messages < call.request.batchSize; i++) {
+    for (let i = 0; i < count && messages < call.request.batchSize && !effort.spent; i++) {
       const turn = view.queues[(first + i) % queues];
       if (turn === undefined || turn.busy) {
         call.sawBusy ||= turn !== undefined;
         continue;
       }
-      const selection = this.#select(call, topic, group, turn, messages, sizeBytes);
+      const place = { turn, topic, group };
+      const so = { effort, messages, sizeBytes, resumeFrom: 0, recordAtHand: this.#cached };
+      const selection = this.#select(call, place, so);
       lookAgainAtMs = Math.min(lookAgainAtMs, selection.lookAgainAtMs);
       if (selection.limited) limitedQueues++;
       if (!hasWork(selection)) {
         turn.scanFrom = Math.max(turn.scanFrom, selection.endOffset);
+        if (selection.unread.length > 0) unread ??= { ...place, selection };
         continue;
       }
-      found.push({ turn, topic, group, selection });
+      found.push({ ...place, selection });
       messages += selection.retries.length + selection.fresh.length;
       sizeBytes += selection.sizeBytes;
     }
     call.sawLimit = limitedQueues === count && found.length === 0;
-    return found.length > 0 ? found : lookAgainAtMs;
+    if (found.length > 0) return found;
+    if (unread !== null) return [unread];
+    // The filter passed over all that there was time for: others are served, then it goes on.
+    return effort.spent ? this.#options.clock.wallMs() : lookAgainAtMs;
   }
 
-  #select(
-    call: ReceiveCall,
-    topic: TopicRow,
-    group: GroupRow,
-    turn: QueueTurn,
-    messages: number,
-    sizeBytes: number,
-  ): Selection {
+  #select(call: ReceiveCall, { turn, group }: Omit<Turn, 'selection'>, so: LookSoFar): Selection {
     const { tables, queueIndex, clock, settings } = this.#options;
     return select({
       queueIndex,
@@ -172,11 +186,14 @@ export class Receiver implements ReceiveServer {
       group: group.config,
       delivery: tables.delivery(call.group, call.topic, turn.queueId)?.state ?? null,
       scanFrom: turn.scanFrom,
-      filter: call.filter,
+      resumeFrom: so.resumeFrom,
+      filter: call.request.filter,
+      recordAtHand: so.recordAtHand,
+      effort: so.effort,
       attemptId: call.request.attemptId,
-      countMax: call.request.batchSize - messages,
-      bytesMax: consumeLimits.receiveFrameSizeBytesMax - sizeBytes,
-      firstAlways: messages === 0,
+      countMax: call.request.batchSize - so.messages,
+      bytesMax: consumeLimits.receiveFrameSizeBytesMax - so.sizeBytes,
+      firstAlways: so.messages === 0,
       openMax: settings.openMessagesMax,
       nowMs: Math.max(clock.wallMs(), this.#options.lastStoreTimestampMs()),
       preferFresh: turn.turns % 4 === 3,
@@ -187,9 +204,13 @@ export class Receiver implements ReceiveServer {
     let delivered = false;
     try {
       await this.#moveExhausted(call, turns);
+      const records = new TurnRecords(this.#options.log);
       const loaded: LoadedTurn[] = [];
       for (const turn of turns) {
-        if (turn.selection.exhausted.length === 0) loaded.push(await this.#load(call, turn));
+        if (turn.selection.unread.length > 0) await this.#readOn(call, turn, records);
+        const { selection } = turn;
+        if (selection.exhausted.length > 0 || !hasWork(selection)) continue;
+        loaded.push({ ...turn, loaded: await records.load(selection, call.request.filter) });
       }
       if (loaded.length > 0 && !call.settled) delivered = await this.#lease(call, loaded);
     } catch (error) {
@@ -204,8 +225,26 @@ export class Receiver implements ReceiveServer {
       turn.busy = false;
       turn.turns++;
     }
-    if (!delivered) this.#serve(call);
+    if (!delivered) {
+      // A filter may pass over messages for as long as there are some: what it passed is remembered for the next call.
+      if (this.#options.clock.monotonicMs() >= call.workUntilMs) call.answer([]);
+      else this.#serve(call);
+    }
     this.#options.polls.wake(call.topic, call.group);
+  }
+
+  /** Reads messages from disk that a filter has to look into, until it finds some, all are read, or it was enough. */
+  async #readOn(call: ReceiveCall, turn: Turn, records: TurnRecords): Promise<void> {
+    for (let round = 0; round < READ_ROUNDS_MAX; round++) {
+      const { unread, endOffset } = turn.selection;
+      if (unread.length === 0 || hasWork(turn.selection) || call.settled) return;
+      await records.read(unread);
+      const fresh = { effort: new Effort(), messages: 0, sizeBytes: 0 };
+      const so = { ...fresh, resumeFrom: endOffset, recordAtHand: records.atHand };
+      turn.selection = this.#select(call, turn, so);
+      if (!hasWork(turn.selection))
+        turn.turn.scanFrom = Math.max(turn.turn.scanFrom, turn.selection.endOffset);
+    }
   }
 
   async #moveExhausted(call: ReceiveCall, turns: readonly Turn[]): Promise<void> {
@@ -214,31 +253,6 @@ export class Receiver implements ReceiveServer {
       const from = { group: call.group, topic: call.topic, queueId: turn.queueId };
       await this.#options.deadLetters.move(from, selection.exhausted);
     }
-  }
-
-  /** Reads the records of a turn, those not in memory all at once. */
-  async #load(call: ReceiveCall, turn: Turn): Promise<LoadedTurn> {
-    const { log } = this.#options;
-    const { retries, fresh } = turn.selection;
-    const dropped = [...turn.selection.dropped];
-    const records = new Map<number, Buffer>();
-    const missing: Candidate[] = [];
-    const keep = (candidate: Candidate, record: Buffer | null): void => {
-      if (record !== null && matchesExactly(call, record)) records.set(candidate.offset, record);
-      else dropped.push(candidate.offset);
-    };
-    for (const candidates of [retries, fresh]) {
-      for (const candidate of candidates) {
-        const record = log.cachedRecord(candidate.position, candidate.sizeBytes);
-        if (record === null) missing.push(candidate);
-        else keep(candidate, record);
-      }
-    }
-    if (missing.length > 0) {
-      const read = await Promise.all(missing.map((c) => log.readRecord(c.position, c.sizeBytes)));
-      for (let i = 0; i < missing.length; i++) keep(missing[i]!, read[i]!);
-    }
-    return { ...turn, records, dropped };
   }
 
   /** @returns whether the call got messages, or had gone and gave them back */
@@ -261,17 +275,12 @@ export class Receiver implements ReceiveServer {
   #addMessages(
     messages: DeliveredMessage[],
     call: ReceiveCall,
-    loaded: LoadedTurn,
+    turn: LoadedTurn,
     grant: DeliveryGrant,
   ): void {
     if (grant.offsets.length === 0) return;
     const { receipts, probe } = this.#options;
-    const lease = receipts.handles.lease(
-      call.group,
-      call.topic,
-      loaded.turn.queueId,
-      grant.leaseId,
-    );
+    const lease = receipts.handles.lease(call.group, call.topic, turn.turn.queueId, grant.leaseId);
     const { invisibleMs } = call.request;
     for (let i = 0; i < grant.offsets.length; i++) {
       const offset = grant.offsets[i]!;
@@ -279,7 +288,7 @@ export class Receiver implements ReceiveServer {
       if (deliveryAttempt > 1) probe.messagesRedelivered++;
       const receiptHandle = lease.handle(offset, deliveryAttempt);
       messages.push({
-        record: loaded.records.get(offset)!,
+        record: turn.loaded.records.get(offset)!,
         receiptHandle,
         deliveryAttempt,
         invisibleMs,
@@ -322,7 +331,8 @@ export class Receiver implements ReceiveServer {
 }
 
 function deliverRecord(call: ReceiveCall, loaded: LoadedTurn): ProposedRecord {
-  const { selection, records, dropped, turn, topic } = loaded;
+  const { selection, turn, topic } = loaded;
+  const { records, dropped } = loaded.loaded;
   const again = dropped.map((offset) => ({ offset, dropped: true }));
   for (const { offset } of selection.retries) {
     if (records.has(offset)) again.push({ offset, dropped: false });
@@ -349,13 +359,6 @@ function deliverRecord(call: ReceiveCall, loaded: LoadedTurn): ProposedRecord {
       attemptId,
     },
   };
-}
-
-function matchesExactly(call: ReceiveCall, record: Buffer): boolean {
-  const { tags } = call.filter;
-  if (tags === null) return true;
-  const tag = storedTag(record);
-  return tag !== null && tags.includes(tag);
 }
 
 function goneError(call: ReceiveCall, topic: boolean): MqError {

@@ -1,19 +1,14 @@
 import { type QueueIndex, type QueueSlice } from '@raftmq/broker-store';
-import { javaStringHashCode } from '@raftmq/protocol';
+import { ALL_MESSAGES, passesFilter, type MessageFilter } from '@raftmq/protocol';
 import { type GroupConfig } from '../messaging.js';
 import { type DeliveryRun } from '../pop/delivery.js';
 import { newDelivery, type Delivery } from '../pop/rows.js';
 
-/** The messages of a topic that a receive call asks for. */
-export interface TagFilter {
-  /** null = all. */
-  readonly tags: readonly string[] | null;
-  readonly hashes: ReadonlySet<number> | null;
-}
-
-export function tagFilter(tags: readonly string[] | null): TagFilter {
-  return { tags, hashes: tags === null ? null : new Set(tags.map(javaStringHashCode)) };
-}
+/**
+ * A record as far as it can be had without waiting: null when the log no longer holds it, undefined when it would have
+ * to be read from disk.
+ */
+export type RecordAtHand = (position: number, sizeBytes: number) => Buffer | null | undefined;
 
 /** A message that may be handed out; its record is not read yet. */
 export interface Candidate {
@@ -37,6 +32,8 @@ export interface Selection {
   readonly lookAgainAtMs: number;
   readonly limited: boolean;
   readonly sizeBytes: number;
+  /** The filter needs to read these before it can go on; empty when it found what it was asked for, or all is read. */
+  readonly unread: readonly Candidate[];
 }
 
 export interface SelectRequest {
@@ -48,7 +45,12 @@ export interface SelectRequest {
   readonly delivery: Delivery | null;
   /** Where an earlier scan of new messages ended without a match; 0 without one. */
   readonly scanFrom: number;
-  readonly filter: TagFilter;
+  /** Where the same turn ended its scan before it read on; 0 at its beginning. */
+  readonly resumeFrom: number;
+  readonly filter: MessageFilter;
+  readonly recordAtHand: RecordAtHand;
+  /** Shared by all queues that one call looks at. */
+  readonly effort: Effort;
   readonly attemptId: string | null;
   readonly countMax: number;
   /** Of all records together; one is always let through when `firstAlways`. */
@@ -62,14 +64,32 @@ export interface SelectRequest {
 
 /** Index entries looked at in one go. */
 const SCAN_CHUNK = 256;
-/** Entries that one selection looks at: bounds the time it takes, about 1 ms. */
-const SCAN_MAX = 20_000;
+/** What one look costs at most, about 1 ms: index entries, and so many for each record that a filter reads. */
+const EFFORT_MAX = 20_000;
+const RECORD_EFFORT = 10;
+/** Records that a filter asks for at a time when they are not in memory, and their size together, one always let in. */
+const READ_MAX = 64;
+const READ_BYTES_MAX = 2 * 1024 * 1024;
 /** So many entries passed over are worth a record of their own. */
 const SKIP_RECORD_MIN = 1_024;
 
+/** How much of its share of time a look has left. */
+export class Effort {
+  #left = EFFORT_MAX;
+
+  get spent(): boolean {
+    return this.#left <= 0;
+  }
+
+  take(units: number): void {
+    this.#left -= units;
+  }
+}
+
 /**
  * Picks what may go out from one queue: what failed before takes up to half of the batch, new messages the rest, and
- * what failed the remaining room. Reads the queue index only.
+ * what failed the remaining room. Reads the queue index; a filter on properties also reads the records of new messages,
+ * and stops where they are not at hand.
  */
 export function select(request: SelectRequest): Selection {
   const { delivery, group, countMax, nowMs, attemptId, openMax } = request;
@@ -99,16 +119,21 @@ export function select(request: SelectRequest): Selection {
       ? retries[retries.length - 1]!.offset + 1
       : scan.end;
   const nothing = retries.length + fresh.length + dropped.length === 0;
+  const passedOver =
+    scan.end - state.nextOffset >= SKIP_RECORD_MIN ||
+    // The next scan would begin where this one did, and get no further.
+    (!scan.remembers && scan.cut && scan.end > plan.newFromOffset);
   return {
     retries,
     fresh,
     dropped,
     exhausted: plan.exhausted,
     endOffset,
-    skipOnly: nothing && newMax > 0 && scan.end - state.nextOffset >= SKIP_RECORD_MIN,
+    skipOnly: nothing && newMax > 0 && passedOver,
     lookAgainAtMs: plan.lookAgainAtMs,
     limited: plan.limited,
     sizeBytes: budget.usedBytes,
+    unread: nothing ? scan.unread : [],
   };
 }
 
@@ -163,34 +188,46 @@ function lookUp(
   const found: Candidate[] = [];
   for (const offset of offsets) {
     const slice = request.queueIndex.read(request.topic, request.queueId, offset, 1);
-    if (slice.count === 1 && slice.fromOffset === offset && matches(request.filter, slice, 0)) {
+    // A filter on properties is asked when the record is read.
+    if (slice.count === 1 && slice.fromOffset === offset && hasTag(request.filter, slice, 0)) {
       found.push(candidateOf(slice, 0));
     } else dropped.push(offset);
   }
   return found;
 }
 
+/** Whether to look at the next message, at no more, or at no more before this one is read. */
+type Step = 'next' | 'stop' | 'unread';
+
 /** Looks at new messages, from where the group stands on. */
 class Scan {
   /** Offset behind the last message looked at. */
   end: number;
+  /** What has to be read before the scan can go on. */
+  unread: readonly Candidate[] = [];
+  /** The next scan may begin where this one ends. */
+  readonly remembers: boolean;
   readonly #request: SelectRequest;
   readonly #state: Delivery;
 
   constructor(request: SelectRequest, state: Delivery, fromOffset: number) {
     this.#request = request;
     this.#state = state;
-    this.end =
-      state.kind === 'concurrent' || state.quiet
-        ? Math.max(fromOffset, request.scanFrom)
-        : fromOffset;
+    this.remembers = state.kind === 'concurrent' || state.quiet;
+    const scannedTo = this.remembers ? request.scanFrom : 0;
+    this.end = Math.max(fromOffset, scannedTo, request.resumeFrom);
+  }
+
+  /** There was more to look at. */
+  get cut(): boolean {
+    return this.#request.effort.spent || this.unread.length > 0;
   }
 
   run(countMax: number, budget: Budget): Candidate[] {
-    const { queueIndex, topic, queueId, filter, group } = this.#request;
+    const { queueIndex, topic, queueId, filter, effort } = this.#request;
     const found: Candidate[] = [];
-    const chunk = filter.hashes === null ? countMax : SCAN_CHUNK;
-    for (let looked = 0; looked < SCAN_MAX && found.length < countMax;) {
+    const chunk = filter === ALL_MESSAGES ? countMax : SCAN_CHUNK;
+    while (!effort.spent && found.length < countMax) {
       const slice = queueIndex.read(topic, queueId, this.end, chunk);
       if (slice.count === 0) {
         // Retention may have gone past everything that the group has seen.
@@ -200,23 +237,60 @@ class Scan {
         );
         break;
       }
+      effort.take(slice.count);
       for (let i = 0; i < slice.count && found.length < countMax; i++) {
-        const offset = slice.fromOffset + i;
-        const admission =
-          this.#state.kind === 'ordered'
-            ? this.#state.admission(offset, group.maxAttempts)
-            : 'deliver';
-        if (admission === 'deliver' && matches(filter, slice, i)) {
-          const candidate = candidateOf(slice, i);
-          if (!budget.take(candidate)) return found;
-          found.push(candidate);
-        } else if (admission === 'stop' && matches(filter, slice, i)) return found;
-        this.end = offset + 1;
+        const step = this.#step(slice, i, found, budget);
+        if (step === 'stop') return found;
+        if (step === 'unread') {
+          this.unread = unreadFrom(this.#request, slice, i);
+          return found;
+        }
+        this.end = slice.fromOffset + i + 1;
+        if (filter.sql !== null && effort.spent) break;
       }
-      looked += slice.count;
     }
     return found;
   }
+
+  /** Looks at one message; it goes to `found` when it may be handed out. */
+  #step(slice: QueueSlice, i: number, found: Candidate[], budget: Budget): Step {
+    const { filter, group } = this.#request;
+    const state = this.#state;
+    const admission =
+      state.kind === 'ordered'
+        ? state.admission(slice.fromOffset + i, group.maxAttempts)
+        : 'deliver';
+    if (admission === 'skip' || !hasTag(filter, slice, i)) return 'next';
+    const passes = filter.sql === null || this.#passes(filter, slice, i);
+    if (passes === undefined) return 'unread';
+    if (!passes) return 'next';
+    if (admission === 'stop') return 'stop';
+    const candidate = candidateOf(slice, i);
+    if (!budget.take(candidate)) return 'stop';
+    found.push(candidate);
+    return 'next';
+  }
+
+  #passes(filter: MessageFilter, slice: QueueSlice, i: number): boolean | undefined {
+    const { recordAtHand, effort } = this.#request;
+    effort.take(RECORD_EFFORT);
+    const record = recordAtHand(slice.positions[i]!, slice.sizesBytes[i]!);
+    if (record === undefined) return undefined;
+    return record !== null && passesFilter(filter, record);
+  }
+}
+
+/** The next messages that the filter has to look into. */
+function unreadFrom(request: SelectRequest, slice: QueueSlice, from: number): Candidate[] {
+  const unread: Candidate[] = [];
+  let sizeBytes = 0;
+  for (let i = from; i < slice.count && unread.length < READ_MAX; i++) {
+    if (!hasTag(request.filter, slice, i)) continue;
+    sizeBytes += slice.sizesBytes[i]!;
+    if (unread.length > 0 && sizeBytes > READ_BYTES_MAX) break;
+    unread.push(candidateOf(slice, i));
+  }
+  return unread;
 }
 
 function candidateOf(slice: QueueSlice, i: number): Candidate {
@@ -227,6 +301,6 @@ function candidateOf(slice: QueueSlice, i: number): Candidate {
   };
 }
 
-function matches(filter: TagFilter, slice: QueueSlice, i: number): boolean {
-  return filter.hashes === null || filter.hashes.has(slice.tagHashes[i]!);
+function hasTag(filter: MessageFilter, slice: QueueSlice, i: number): boolean {
+  return filter.tagHashes === null || filter.tagHashes.has(slice.tagHashes[i]!);
 }

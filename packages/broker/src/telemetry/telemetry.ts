@@ -2,6 +2,7 @@ import { errorText, isMqError, MqError, type CancelTimer } from '@raftmq/base';
 import {
   mergeSettings,
   OK_STATUS,
+  parseMessageFilter,
   statusOf,
   type ResourceMessage,
   type Resource,
@@ -9,7 +10,6 @@ import {
 } from '@raftmq/protocol';
 import { RpcError, type RawMethod, type RpcStream } from '@raftmq/rpc';
 import { edgeCall, isNodeSdk, requireClientId, type EdgeCall } from '../handlers/edge-call.js';
-import { checkFilter } from '../handlers/check-filter.js';
 import { methodPath } from '../handlers/pipeline.js';
 import {
   groupBehaviour,
@@ -242,7 +242,7 @@ function describe(
   if (settings.subscription) {
     const { group, subscriptions } = settings.subscription;
     const topics = subscriptions.map(({ topic, expression }) => {
-      if (expression !== null) checkFilter(expression.type, expression.expression);
+      if (expression !== null) parseMessageFilter(expression.type, expression.expression);
       return topicOf(resource(topic), call);
     });
     return { clientType, group: groupOf(resource(group), call), topics };

@@ -1,6 +1,6 @@
 import { MqError } from '@raftmq/base';
-import { nameLimits } from './limits.js';
-import { measureText } from './names.js';
+import { nameLimits } from '../limits.js';
+import { measureText } from '../names.js';
 
 /**
  * Reads a tag expression: `*` or nothing for all, else tags joined with `||`.

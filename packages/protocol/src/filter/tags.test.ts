@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { parseTagExpression } from './filter.js';
+import { parseTagExpression } from './tags.js';
 
 test.each([
   ['*', null],
