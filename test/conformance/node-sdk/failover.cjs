@@ -23,6 +23,7 @@ run(async () => {
   const acknowledged = new Map();
   const failed = [];
   let stopping = false;
+  let draining = true;
   let lastOkAt = Date.now();
   let longestGapMs = 0;
   let next = 0;
@@ -54,7 +55,7 @@ run(async () => {
   let receiveErrors = 0;
   let emptyInARow = 0;
   const receive = async () => {
-    while (!stopping || emptyInARow < 3) {
+    while (!stopping || emptyInARow < 3 || draining) {
       const askedAt = Date.now();
       let views;
       try {
@@ -95,6 +96,7 @@ run(async () => {
   const drainUntil = Date.now() + 30_000;
   while ([...acknowledged.keys()].some((n) => !received.has(n)) && Date.now() < drainUntil)
     await sleep(100);
+  draining = false;
   await Promise.all(receiving);
   const lost = [...acknowledged.keys()].filter((n) => !received.has(n));
   const storedTwice = [...copies.values()].filter((set) => set.size > 1).length;

@@ -9,6 +9,11 @@ export function tickFollower(replica: Replica): void {
   if (replica.recovery === 0 && replica.nowMs >= replica.electionDeadlineMs) preCampaign(replica);
 }
 
+/** When {@link tickFollower} has something to do; Infinity while it recovers, and only listens. */
+export function followerDeadlineMs(replica: Replica): number {
+  return replica.recovery === 0 ? replica.electionDeadlineMs : Infinity;
+}
+
 /** The leader's connection broke. In other roles, or from other peers, this means nothing here. */
 export function onLeaderLost(replica: Replica, peer: NodeId): void {
   if (replica.role === 'follower' && replica.leaderId === peer) replica.lostLeader();

@@ -38,6 +38,13 @@ export function tickLeader(replica: Replica, leader: LeaderState): void {
   if (replica.nowMs >= leader.heartbeatDueMs) heartbeatAll(replica, leader);
 }
 
+/** When the next heartbeat is due, a transfer is taken back, or the lease ends: whichever comes first. */
+export function leaderDeadlineMs(replica: Replica, leader: LeaderState): number {
+  const leaseEndMs = quorumContactMs(replica, leader, replica.nowMs) + replica.config.leaseMs;
+  const dueMs = Math.min(leader.heartbeatDueMs, leaseEndMs);
+  return leader.transferTarget === null ? dueMs : Math.min(dueMs, leader.transferDeadlineMs);
+}
+
 /** When the majority's newest answered requests were sent: the lease runs from there (R08). */
 export function quorumContactMs(replica: Replica, leader: LeaderState, nowMs: number): number {
   const { scratch, progress } = leader;

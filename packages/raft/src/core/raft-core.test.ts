@@ -113,6 +113,48 @@ describe('proposals', () => {
   });
 });
 
+describe('the deadline', () => {
+  /** Ticks at deadlines only, until `over`; returns when that was. */
+  const sleepUntil = (cluster: Cluster, id: NodeId, over: () => boolean): number => {
+    while (!over()) {
+      cluster.nowMs = Math.max(cluster.nowMs, cluster.core(id).deadlineMs);
+      cluster.step(id, { kind: 'tick' });
+      cluster.settle();
+    }
+    return cluster.nowMs;
+  };
+
+  test('of a leader is its heartbeat, the end of its lease, or that of a transfer', () => {
+    const cluster = newCluster(3, { heartbeatIntervalMs: 400 });
+    const leader = leaderOf(cluster);
+    const core = cluster.core(leader);
+    const target = [...cluster.nodes.keys()].find((id) => id !== leader)!;
+    cluster.cut(leader, target);
+    cluster.nowMs += 50;
+    const startedAtMs = cluster.nowMs;
+    // The target cannot catch up.
+    expect(cluster.propose(leader)).toBe(true);
+    cluster.step(leader, { kind: 'transfer', target });
+    const takenBackAtMs = sleepUntil(cluster, leader, () => core.transferTarget === null);
+    expect(takenBackAtMs).toBe(startedAtMs + 1000);
+
+    for (const id of cluster.nodes.keys()) if (id !== leader) cluster.cut(leader, id);
+    const contactMs = Math.max(...core.progress.map((peer) => peer.contactMs));
+    const steppedDownAtMs = sleepUntil(cluster, leader, () => core.role !== 'leader');
+    expect(steppedDownAtMs).toBe(contactMs + 900);
+  });
+
+  test('of others is their election, and there is none while they recover', () => {
+    const core = newCore([]);
+    core.step({ kind: 'tick' }, 1000, 0);
+    expect(core.deadlineMs).toBeGreaterThanOrEqual(1150);
+    expect(core.deadlineMs).toBeLessThanOrEqual(1450);
+    core.step({ kind: 'standing', takesPart: false }, 1001, 0);
+    expect(core.deadlineMs).toBe(Infinity);
+    expect(core.step({ kind: 'tick' }, 9000, 0).sendNow).toEqual([]);
+  });
+});
+
 describe('lease', () => {
   test('lasts leaseMs from the newest answered request of a majority', () => {
     const cluster = newCluster(3);

@@ -2,6 +2,7 @@ import { assert } from '@raftmq/base';
 import { onVoteResponse } from './candidate.js';
 import { type RaftCoreConfig } from './config.js';
 import {
+  followerDeadlineMs,
   onAppendRequest,
   onLeaderLost,
   onTimeoutNow,
@@ -10,6 +11,7 @@ import {
 } from './follower.js';
 import {
   checkQuorum,
+  leaderDeadlineMs,
   onAppendResponse,
   onFollowerConnected,
   onFollowerLost,
@@ -47,7 +49,8 @@ export interface PeerStatus {
  *   visible here: `log` must show the appends, while their sync, and all sending, may still be under way;
  * - disk work becomes durable in the order of the steps, term and vote no later than the appends of the same step;
  * - after each sync of appends, the input 'synced';
- * - a tick at least every few tens of milliseconds: all deadlines are checked there.
+ * - a tick when {@link deadlineMs} has come, asked anew after each step: all deadlines are checked there. Ticks in
+ *   between do no harm; a late one delays elections and heartbeats by as much.
  *
  * A failed assertion (or a log that cannot be read) means that the process must stop: the state is not usable then.
  */
@@ -77,6 +80,16 @@ export class RaftCore {
       role !== replica.role || term !== replica.term || leaderId !== replica.leaderId;
     assert(replica.term >= term, 'the term never goes back');
     return replica.finish();
+  }
+
+  /**
+   * When a tick next has something to do, on the monotonic clock of the steps; Infinity when only an input can change
+   * anything. Each step may move it, in either direction.
+   */
+  get deadlineMs(): number {
+    const replica = this.#replica;
+    const { leader } = replica;
+    return leader === null ? followerDeadlineMs(replica) : leaderDeadlineMs(replica, leader);
   }
 
   get id(): NodeId {

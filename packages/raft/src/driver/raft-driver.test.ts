@@ -341,6 +341,41 @@ describe('RaftDriver: roles, reads and time', () => {
     expect(proposal.outcome).toBe('committed');
   });
 
+  it('sleeps until something is due, however coarse the tick is', async () => {
+    const group = new Group(3, { tickMs: 100 });
+    const leader = await group.startAndElect();
+    await group.pass(1000);
+    const follower = group.members.find((member) => member !== leader)!;
+    const counts = () => [leader.timers, follower.timers, leader.sent.length];
+    const before = counts();
+    await group.pass(10_000);
+    const [ofLeader, ofFollower, sent] = counts().map((count, i) => count - before[i]!);
+    expect(sent).toBe(200); // Two heartbeats every 100 ms, on the millisecond.
+    expect(ofLeader).toBeLessThanOrEqual(101);
+    expect(ofFollower).toBeLessThanOrEqual(25);
+    const votes = group.members.map((member) => member.driver.probe.campaigns);
+    expect(leader.driver.probe.stalls + follower.driver.probe.stalls).toBe(0);
+
+    // Cut off, it must wake up for its election by itself; and its long sleep is no stall.
+    group.cut.add(follower.driver.status().id);
+    await group.pass(8000);
+    expect(follower.driver.role.role).toBe('pre-candidate');
+    expect(follower.driver.probe.stalls).toBe(0);
+    expect(leader.driver.probe.campaigns).toBe(votes[group.members.indexOf(leader)]);
+  });
+
+  it('moves the timer when a deadline comes nearer', async () => {
+    const group = new Group(3);
+    const leader = await group.startAndElect();
+    await group.pass(1000);
+    const follower = group.members.find((member) => member !== leader)!;
+    const { id, leaderId } = follower.driver.status();
+    group.cut.add(leaderId!);
+    group.lose(id, leaderId!);
+    await group.pass(51); // The most that peerLostJitterMaxMs allows.
+    expect(follower.driver.probe.campaigns).toBeGreaterThan(0);
+  });
+
   it('applies a long log in slices, with the event loop in between', async () => {
     const group = new Group(1, { applySliceBytes: 4096, batchBytesMax: 4096 });
     const { driver, machine } = await group.startAndElect();

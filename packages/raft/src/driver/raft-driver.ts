@@ -26,6 +26,9 @@ import { raftDriverConfig, type RaftDriverConfig } from './settings.js';
 import { Transfer } from './transfer.js';
 import { WaitingEntries } from './waiting-entries.js';
 
+/** Timers count whole milliseconds. */
+const TIMER_MS_MIN = 1;
+
 type State = 'new' | 'running' | 'stopping' | 'stopped' | 'dead';
 
 /**
@@ -62,6 +65,8 @@ export class RaftDriver {
   #turnEndScheduled = false;
   #applyScheduled = false;
   #lastTurnAtMs = 0;
+  /** When the timer fires that calls `#tick`; Infinity when none is set. */
+  #tickAtMs = Infinity;
   #cancelTick: CancelTimer = () => undefined;
 
   constructor(options: RaftDriverOptions) {
@@ -260,6 +265,7 @@ export class RaftDriver {
     } finally {
       this.#stepping = false;
     }
+    this.#armTick(nowMs);
   }
 
   #running(): boolean {
@@ -342,6 +348,7 @@ export class RaftDriver {
       this.#noticeStall(nowMs);
       while (this.#running() && this.#maySeal(nowMs)) this.#seal(nowMs);
     });
+    this.#armTick(nowMs);
   };
 
   /** The lease is asked about the very time that the step will see: no quorum, no entry nobody can commit. */
@@ -401,17 +408,35 @@ export class RaftDriver {
     this.#options.stateMachine.roleChanged(now);
   }
 
-  #armTick(): void {
-    if (this.#running()) {
-      this.#cancelTick = this.#clock.setTimer(this.#config.tickMs, this.#tick);
-    }
+  /**
+   * Sleeps until the core needs a tick, or something that waits has to be looked at. A timer that is set already for an
+   * earlier time stays: when it fires it finds nothing to do and sleeps on, which costs less than moving it at each step.
+   */
+  #armTick(nowMs: number): void {
+    if (!this.#running()) return;
+    const { tickMs, stallMs } = this.#config;
+    const waits =
+      this.#waiting.size > 0 ||
+      this.#queue.size > 0 ||
+      this.#reads.waiting > 0 ||
+      this.#transfer.waiting;
+    // Never so long that a loop that slept looks like one that stood still.
+    const lookAtMs = nowMs + (waits ? tickMs : stallMs / 2);
+    const dueMs = Math.min(lookAtMs, this.#core!.deadlineMs);
+    if (dueMs >= this.#tickAtMs) return;
+    this.#cancelTick();
+    this.#tickAtMs = dueMs;
+    const delayMs = Math.max(TIMER_MS_MIN, Math.ceil(dueMs - nowMs));
+    this.#cancelTick = this.#clock.setTimer(delayMs, this.#tick);
   }
 
   readonly #tick = (): void => {
+    this.#tickAtMs = Infinity;
     this.#input({ kind: 'tick' });
-    this.#guarded(() => this.#expire(this.#clock.monotonicMs()));
+    const nowMs = this.#clock.monotonicMs();
+    this.#guarded(() => this.#expire(nowMs));
     this.#scheduleTurnEnd();
-    this.#armTick();
+    this.#armTick(nowMs);
   };
 
   #expire(nowMs: number): void {

@@ -6,7 +6,7 @@ export const raftDriverSettings = {
     default: 20,
     min: 1,
     max: 100,
-    doc: 'How often timeouts are looked at. Longer saves idle CPU and makes elections and heartbeats coarser.',
+    doc: 'How often proposals, reads and transfers that wait are looked at. Elections and heartbeats have timers of their own.',
   }),
   maxUnsyncedEntries: count({
     default: 1,

@@ -9,6 +9,10 @@ interface Waiter {
 export class Transfer {
   #waiters: Waiter[] = [];
 
+  get waiting(): boolean {
+    return this.#waiters.length > 0;
+  }
+
   begin(): Promise<void> {
     return new Promise<void>((resolve, reject) => this.#waiters.push({ resolve, reject }));
   }

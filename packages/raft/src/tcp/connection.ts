@@ -157,7 +157,11 @@ export class Connection {
   #arm(): void {
     if (this.#closed) return;
     const { clock, keepaliveMs } = this.#options;
-    this.#cancelTimer = clock.setTimer(keepaliveMs / 2, () => this.#check());
+    // All connections of a process look at the same moments: an idle one wakes up once for them, not once for each.
+    const intervalMs = keepaliveMs / 2;
+    const nowMs = clock.monotonicMs();
+    const checkAtMs = (Math.round(nowMs / intervalMs) + 1) * intervalMs;
+    this.#cancelTimer = clock.setTimer(Math.ceil(checkAtMs - nowMs), () => this.#check());
   }
 
   #check(): void {

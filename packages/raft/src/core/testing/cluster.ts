@@ -3,6 +3,7 @@ import { type RaftCoreConfig } from '../config.js';
 import { ENTRY_HEADER_SIZE_BYTES, entryType, sealEntry, type Entry } from '../entry.js';
 import { RaftCore } from '../raft-core.js';
 import {
+  type Effects,
   type AppendResponse,
   type HardState,
   type Input,
@@ -206,7 +207,9 @@ export class Cluster {
       lastIndex: core.lastIndex,
       commit: core.commitIndex,
     };
+    const early = input.kind === 'tick' && this.nowMs < core.deadlineMs;
     const effects = core.step(input, this.nowMs, 1_000_000 + this.nowMs);
+    assert(!early || isEmpty(effects), 'a tick before its deadline finds nothing to do');
     if (effects.roleChanged) {
       const from = before.role === core.role ? core.role : `${before.role} -> ${core.role}`;
       this.trace(`n${id}: ${from} term=${core.term} leader=${name(core.leaderId)}`, 'event');
@@ -392,4 +395,10 @@ function describe(message: Message): string {
     case 'timeout-now':
       return `${head} take over`;
   }
+}
+
+function isEmpty(effects: Effects): boolean {
+  const { appends, sendNow, sendAfterSync, reads, hardState, roleChanged } = effects;
+  const nothing = [appends, sendNow, sendAfterSync, reads].every((list) => list.length === 0);
+  return nothing && hardState === null && !roleChanged;
 }

@@ -155,6 +155,8 @@ export interface Member {
   readonly machine: TestMachine;
   readonly sent: Message[];
   readonly fatals: unknown[];
+  /** Timers that it has set so far. */
+  readonly timers: number;
 }
 
 /** A group of drivers on one fake clock; messages arrive at once unless a node is cut off. */
@@ -241,6 +243,11 @@ export class Group {
     await this.settle();
   }
 
+  /** The connection of `id` to `peer` breaks. */
+  lose(id: NodeId, peer: NodeId): void {
+    this.#receivers.get(id)!.peerLost(peer);
+  }
+
   /** Moves the clock without running anything: the process stood still. */
   stall(lengthMs: number): void {
     this.#nowMs += lengthMs;
@@ -276,6 +283,7 @@ export class Group {
       isConnected: (peer) => !this.cut.has(peer) && !this.cut.has(id),
       stop: async () => void this.#receivers.delete(id),
     };
+    let timers = 0;
     const driver = new RaftDriver({
       id,
       voters,
@@ -284,12 +292,28 @@ export class Group {
       hardState,
       transport,
       stateMachine: machine,
-      clock: this.clock,
+      clock: {
+        ...this.clock,
+        setTimer: (delayMs, fire) => {
+          timers++;
+          return this.clock.setTimer(delayMs, fire);
+        },
+      },
       random: createPrng(id + 1),
       logger: silentLogger,
       onFatal: (error) => fatals.push(error),
       scheduler: { defer: (run) => void this.#deferred.push(run) },
     });
-    return { driver, log, votes, machine, sent, fatals };
+    return {
+      driver,
+      log,
+      votes,
+      machine,
+      sent,
+      fatals,
+      get timers() {
+        return timers;
+      },
+    };
   }
 }
