@@ -254,6 +254,7 @@ export class Broker {
       rpc: this.#server.probe,
       connections: () => this.#server.connections,
       registry: services.registry,
+      subscriptions: services.subscriptions,
       forwarding: () => services.forwarder.inFlight,
       disk,
       raft: driver.probe,

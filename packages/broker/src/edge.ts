@@ -12,6 +12,7 @@ import { type DiskWatermark } from './ops/disk-watermark.js';
 import { EdgeProbe } from './ops/edge-probe.js';
 import { type BrokerSettings } from './settings.js';
 import { ClientRegistry } from './telemetry/client-registry.js';
+import { SubscriptionWatch } from './telemetry/subscription-watch.js';
 
 export interface EdgeOptions {
   readonly settings: BrokerSettings;
@@ -60,13 +61,22 @@ export function openEdge(options: EdgeOptions): EdgeServices {
     forwarder.close();
     watch.close();
   });
+  const subscriptions = new SubscriptionWatch({
+    clock,
+    logger,
+    clientsMax: settings.clientsMax,
+    expiryMs: settings.clientExpiryMs,
+  });
   const registry = new ClientRegistry({
     clock,
     clientsMax: settings.clientsMax,
     streamsMax: settings.clientStreamsMax,
     expiryMs: settings.clientExpiryMs,
     scanIntervalMs: settings.clientScanIntervalMs,
-    expired: (clientId, group) => messaging.clientGone(clientId, group),
+    expired: (clientId, group) => {
+      if (group !== null) subscriptions.gone(clientId, group);
+      messaging.clientGone(clientId, group);
+    },
   });
   lifecycle.opened('client registry', () => registry.close());
   return {
@@ -76,6 +86,7 @@ export function openEdge(options: EdgeOptions): EdgeServices {
     forwarder,
     directory,
     registry,
+    subscriptions,
     clock,
     logger,
     probe,

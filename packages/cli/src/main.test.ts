@@ -43,6 +43,21 @@ jest.mock('./connection.js', () => {
                 progress: [
                   { topic: 't', queueId: 0, committedOffset: 3, maxOffset: 9, inFlight: 2 },
                 ],
+                conflicts: [
+                  {
+                    topic: 't',
+                    choices: [
+                      { subscribed: true, filter: '*', clientCount: 6, clientIds: ['c1', 'c2'] },
+                      {
+                        subscribed: true,
+                        filter: "SQL a = '\u001b[2J'",
+                        clientCount: 1,
+                        clientIds: ['c7'],
+                      },
+                      { subscribed: false, filter: '', clientCount: 1, clientIds: ['c8'] },
+                    ],
+                  },
+                ],
               },
             ],
           };
@@ -202,7 +217,11 @@ describe('administration', () => {
     expect(JSON.parse((await run('group describe g --json')).data)).toMatchObject({
       name: 'g',
       progress: [{ group: 'broker-a', topic: 't', committedOffset: 3, lag: 6, inFlight: 2 }],
+      conflicts: [{ group: 'broker-a', topic: 't', choices: [{ filter: '*' }, {}, {}] }],
     });
+    expect((await run('group describe g')).data).toMatch(
+      /subscribe differently to topic t .*\n {2}\*: 6 clients: c1, c2, …\n {2}SQL a = ' \[2J': 1 client: c7\n {2}not subscribed: 1 client: c8$/,
+    );
   });
 
   test('cluster list', async () => {

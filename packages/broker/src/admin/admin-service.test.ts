@@ -121,6 +121,23 @@ describe('groups', () => {
     });
     const one = await call<{ groups: { progress: object[] }[] }>('ListGroups', { name: 'workers' });
     expect(one.groups[0]?.progress).toHaveLength(1);
+    edge.services.subscriptions.used('c1', 'workers', 't', '*');
+    edge.services.subscriptions.used('c2', 'workers', 't', 'TAG a');
+    expect(await call('ListGroups', { name: 'workers' })).toMatchObject({
+      groups: [
+        {
+          conflicts: [
+            {
+              topic: 't',
+              choices: [
+                { subscribed: true, filter: '*', clientCount: 1, clientIds: ['c1'] },
+                { subscribed: true, filter: 'TAG a', clientCount: 1, clientIds: ['c2'] },
+              ],
+            },
+          ],
+        },
+      ],
+    });
     const all = await call<{ groups: { progress: object[] }[] }>('ListGroups', {});
     expect(all.groups[0]?.progress).toEqual([]);
     expect(

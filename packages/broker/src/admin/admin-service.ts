@@ -14,6 +14,10 @@ import { READABLE, WRITABLE } from '../handlers/route-entries.js';
 import { reportUnexpected, type EdgeServices } from '../handlers/services.js';
 import { type GroupConfig, type TopicConfig } from '../messaging.js';
 import { countCall } from '../ops/edge-probe.js';
+import {
+  type SubscriptionConflict,
+  type SubscriptionWatch,
+} from '../telemetry/subscription-watch.js';
 import { type AdminSource } from './admin-source.js';
 
 const SERVICE = 'raftmq.admin.v1.Admin';
@@ -74,7 +78,7 @@ export function adminMethods(services: EdgeServices, source: AdminSource): reado
       topics: listTopics(source, name),
     })),
     atLeader<{ name: string }>(context, 'ListGroups', inResult, async ({ name }) => ({
-      groups: listGroups(source, name),
+      groups: listGroups(source, services.subscriptions, name),
     })),
     atLeader<{ target: number }>(context, 'TransferLeadership', asResult, ({ target }) =>
       transfer(source, target),
@@ -249,15 +253,31 @@ function listTopics(source: AdminSource, name: string): object[] {
     .map((topic) => ({ topic, queues: source.queueStats(topic.name) }));
 }
 
-function listGroups(source: AdminSource, name: string): object[] {
+function listGroups(source: AdminSource, watch: SubscriptionWatch, name: string): object[] {
   if (name !== '' && source.messaging.group(name) === null) throw groupNotFound(name);
   const groups = name === '' ? [...source.messaging.groups()] : [source.messaging.group(name)!];
   return (
     groups
       .sort((a, b) => (a.name < b.name ? -1 : 1))
       // The progress of every group on every queue would be a large answer: it comes with a single group.
-      .map((group) => ({ group, progress: name === '' ? [] : source.groupProgress(group.name) }))
+      .map((group) => ({
+        group,
+        progress: name === '' ? [] : source.groupProgress(group.name),
+        conflicts: name === '' ? [] : wireConflicts(watch.conflicts(group.name)),
+      }))
   );
+}
+
+function wireConflicts(conflicts: readonly SubscriptionConflict[]): object[] {
+  return conflicts.map(({ topic, choices }) => ({
+    topic,
+    choices: choices.map(({ filter, clientCount, clientIds }) => ({
+      subscribed: filter !== null,
+      filter: filter ?? '',
+      clientCount,
+      clientIds,
+    })),
+  }));
 }
 
 async function transfer(source: AdminSource, target: number): Promise<void> {

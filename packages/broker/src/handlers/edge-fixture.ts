@@ -20,6 +20,7 @@ import {
 } from '../messaging.js';
 import { EdgeProbe } from '../ops/edge-probe.js';
 import { ClientRegistry } from '../telemetry/client-registry.js';
+import { SubscriptionWatch } from '../telemetry/subscription-watch.js';
 import { type EdgeServices } from './services.js';
 
 /*
@@ -237,6 +238,7 @@ export class EdgeFixture {
   readonly directory: GroupDirectory;
   readonly forwarder: Forwarder;
   readonly registry: ClientRegistry;
+  readonly subscriptions: SubscriptionWatch;
   readonly services: EdgeServices;
   readonly expired: string[] = [];
   refusal: MqError | null = null;
@@ -255,6 +257,12 @@ export class EdgeFixture {
       clock,
       logger: silentLogger,
       cacheMs: 5_000,
+    });
+    this.subscriptions = new SubscriptionWatch({
+      clock,
+      logger: silentLogger,
+      clientsMax: 10,
+      expiryMs: 120_000,
     });
     this.forwarder = new Forwarder({
       ownGroup: 'broker-a',
@@ -294,6 +302,7 @@ export class EdgeFixture {
       forwarder: this.forwarder,
       directory: this.directory,
       registry: this.registry,
+      subscriptions: this.subscriptions,
       clock,
       logger: silentLogger,
       probe,

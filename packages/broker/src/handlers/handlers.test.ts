@@ -287,6 +287,18 @@ describe('ReceiveMessage', () => {
     expect(edge.probe.messagesOut).toBe(2);
   });
 
+  it('notes what the group receives with', async () => {
+    edge.services.subscriptions.used('other', 'workers', 'orders', 'TAG a');
+    await receive({ filterType: 2, filterExpression: ' a > 5 ' });
+    expect(edge.services.subscriptions.conflicts('workers')).toMatchObject([
+      {
+        topic: 'orders',
+        choices: [{ filter: 'TAG a' }, { filter: 'SQL a > 5', clientIds: ['c1'] }],
+      },
+    ]);
+    expect(edge.messaging.received[0]?.filter.sql?.expression).toBe('a > 5');
+  });
+
   it('answers MESSAGE_NOT_FOUND and a time when there is nothing', async () => {
     const parts = await receive();
     expect(parts.map((part) => part.status?.code)).toEqual([

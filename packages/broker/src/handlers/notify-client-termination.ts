@@ -16,6 +16,7 @@ export function notifyClientTermination(services: EdgeServices): RawMethod {
     const told = group === null ? null : groupOf(group, call);
     const known = services.registry.terminate(call.clientId);
     const groupName = told ?? known?.group ?? null;
+    if (groupName !== null) services.subscriptions.gone(call.clientId, groupName);
     const atLeader = async (): Promise<Buffer> => {
       services.messaging.clientGone(call.clientId, groupName);
       return encodeStatusResponse(OK_STATUS);

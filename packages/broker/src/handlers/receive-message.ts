@@ -131,6 +131,7 @@ async function deliver(
   const topic = messaging.topic(checked.topic);
   if (topic === null) throw topicNotFound(checked.topic);
   if ((topic.permission & READABLE) === 0) throw notAllowed(checked.topic, 'readable');
+  services.subscriptions.used(call.clientId, checked.group, topic.name, checked.filter.key);
   const messages = await messaging.receive({
     group: checked.group,
     topic: checked.topic,

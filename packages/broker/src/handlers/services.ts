@@ -6,6 +6,7 @@ import { type GroupDirectory } from '../forward/group-directory.js';
 import { type GroupConfig, type Messaging } from '../messaging.js';
 import { type EdgeProbe } from '../ops/edge-probe.js';
 import { type ClientRegistry } from '../telemetry/client-registry.js';
+import { type SubscriptionWatch } from '../telemetry/subscription-watch.js';
 import { type EdgeCall } from './edge-call.js';
 
 /** Everything that handlers work with. Made once by the wiring. */
@@ -24,6 +25,7 @@ export interface EdgeServices {
   readonly forwarder: Forwarder;
   readonly directory: GroupDirectory;
   readonly registry: ClientRegistry;
+  readonly subscriptions: SubscriptionWatch;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly probe: EdgeProbe;

@@ -11,6 +11,7 @@ export function edgeMetrics({
   rpc,
   connections,
   registry,
+  subscriptions,
   forwarding,
   ready,
 }: MetricsSource): ProbedMetric[] {
@@ -43,6 +44,16 @@ export function edgeMetrics({
       'Clients heard of lately, by the number of their type.',
       () => clientsByType(registry),
       ['type'],
+    ),
+    gauge(
+      'raftmq_edge_divided_groups',
+      'Consumer groups whose members subscribe differently, as far as this replica knows; "raftmq group describe" names them.',
+      () => subscriptions.dividedGroups,
+    ),
+    counter(
+      'raftmq_edge_subscription_mismatches_total',
+      'Times a member of a consumer group was found to subscribe differently from another one.',
+      () => subscriptions.mismatches,
     ),
     gauge('raftmq_edge_telemetry_streams', 'Open Telemetry streams.', () => registry.streams),
     counter(

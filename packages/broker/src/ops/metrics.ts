@@ -4,6 +4,7 @@ import { type RpcServerProbe } from '@raftmq/rpc';
 import { type MessagingProbe } from '../messaging-service/probe.js';
 import { type StateProbe } from '../state/probe.js';
 import { type ClientRegistry } from '../telemetry/client-registry.js';
+import { type SubscriptionWatch } from '../telemetry/subscription-watch.js';
 import { type DiskWatermark } from './disk-watermark.js';
 import { compatibilityMetrics, edgeMetrics } from './edge-metrics.js';
 import { type EdgeProbe } from './edge-probe.js';
@@ -18,6 +19,7 @@ export interface MetricsSource {
   readonly rpc: RpcServerProbe;
   readonly connections: () => number;
   readonly registry: ClientRegistry;
+  readonly subscriptions: SubscriptionWatch;
   readonly forwarding: () => number;
   readonly disk: DiskWatermark;
   readonly raft: RaftProbe;

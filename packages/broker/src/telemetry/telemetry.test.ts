@@ -100,6 +100,18 @@ const node = (version: string) => ({
 });
 
 describe('settings', () => {
+  it('of members that subscribe differently are answered, and noted', () => {
+    open().receive(consumer('a || b'));
+    open({ 'x-mq-client-id': 'c2' }).receive(consumer('b || a'));
+    expect(edge.services.subscriptions.conflicts('workers')).toEqual([]);
+    const stream = open({ 'x-mq-client-id': 'c3' });
+    stream.receive(consumer('c'));
+    expect(stream.sent[0]?.status.code).toBe(20000);
+    expect(edge.services.subscriptions.conflicts('workers')).toMatchObject([
+      { topic: 'orders', choices: [{ filter: 'TAG a || b' }, { filter: 'TAG c' }] },
+    ]);
+  });
+
   it('are answered each time, and tell who the client is', () => {
     const stream = open();
     stream.receive(consumer());

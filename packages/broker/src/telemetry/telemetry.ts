@@ -1,5 +1,6 @@
 import { errorText, isMqError, MqError, type CancelTimer } from '@raftmq/base';
 import {
+  ALL_MESSAGES,
   mergeSettings,
   OK_STATUS,
   parseMessageFilter,
@@ -157,8 +158,10 @@ class TelemetrySession implements ClientStream {
       return;
     }
     this.#countSettings();
-    const description = describe(settings, this.#call);
+    const { filters, ...description } = describe(settings, this.#call);
     registry.seen(this.#call.clientId, description);
+    if (filters !== null && description.group !== null && filters.size > 0)
+      this.#services.subscriptions.declared(this.#call.clientId, description.group, filters);
     const group =
       description.group === null ? null : groupBehaviour(this.#services, description.group);
     const reply = fitBackoff(
@@ -229,7 +232,7 @@ function decode(bytes: Buffer): TelemetryCommand {
 function describe(
   settings: NonNullable<TelemetryCommand['settings']>,
   call: EdgeCall,
-): ClientDescription {
+): ClientDescription & { readonly filters: ReadonlyMap<string, string> | null } {
   checkClientProperties(settings.clientProperties ?? {});
   const clientType = settings.clientType ?? 0;
   if (settings.publishing) {
@@ -237,15 +240,21 @@ function describe(
       clientType,
       group: null,
       topics: settings.publishing.topics.map((topic) => topicOf(resource(topic), call)),
+      filters: null,
     };
   }
   if (settings.subscription) {
     const { group, subscriptions } = settings.subscription;
-    const topics = subscriptions.map(({ topic, expression }) => {
-      if (expression !== null) parseMessageFilter(expression.type, expression.expression);
-      return topicOf(resource(topic), call);
-    });
-    return { clientType, group: groupOf(resource(group), call), topics };
+    const filters = new Map<string, string>();
+    for (const { topic, expression } of subscriptions) {
+      const filter =
+        expression === null
+          ? ALL_MESSAGES
+          : parseMessageFilter(expression.type, expression.expression);
+      filters.set(topicOf(resource(topic), call), filter.key);
+    }
+    const groupName = groupOf(resource(group), call);
+    return { clientType, group: groupName, topics: [...filters.keys()], filters };
   }
   throw new MqError('BAD_REQUEST', 'Settings must hold either a publishing or a subscription part');
 }

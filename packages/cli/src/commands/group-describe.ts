@@ -3,6 +3,8 @@ import { type Command, JSON_OPTION } from '../command.js';
 import { ADMIN_OPTIONS, withAdmin } from '../connection.js';
 import { table } from '../output.js';
 
+const FILTER_SHOWN_MAX = 200;
+
 /** `raftmq group describe`. */
 export const groupDescribeCommand: Command = {
   name: 'group describe',
@@ -28,8 +30,11 @@ export const groupDescribeCommand: Command = {
         inFlight,
       })),
     );
+    const conflicts = statuses.flatMap(({ brokerGroup, conflicts: own }) =>
+      own.map((conflict) => ({ group: brokerGroup, ...conflict })),
+    );
     if (options.flag('json')) {
-      output.data(JSON.stringify({ name, fifo, maxAttempts, progress }));
+      output.data(JSON.stringify({ name, fifo, maxAttempts, progress, conflicts }));
       return 0;
     }
     output.data(`${name}: ${fifo ? 'in order' : 'concurrent'}, ${maxAttempts} attempts`);
@@ -44,6 +49,27 @@ export const groupDescribeCommand: Command = {
     ]);
     const heads = ['BROKER GROUP', 'TOPIC', 'QUEUE', 'COMMITTED', 'END', 'LAG', 'IN FLIGHT'];
     for (const line of table(heads, rows)) output.data(line);
+    for (const { group, topic, choices } of conflicts) {
+      output.data('');
+      output.data(
+        `Members subscribe differently to topic ${topic} (broker group ${group}); each loses what another one passes over:`,
+      );
+      for (const { subscribed, filter, clientCount, clientIds } of choices) {
+        const more = clientCount > clientIds.length ? ', …' : '';
+        const what = subscribed ? readable(filter) : 'not subscribed';
+        output.data(
+          `  ${what}: ${clientCount} client${clientCount === 1 ? '' : 's'}: ${clientIds.join(', ')}${more}`,
+        );
+      }
+    }
     return 0;
   },
 };
+
+/** A filter comes from a client: it may be long, and hold characters that a terminal obeys. */
+function readable(filter: string): string {
+  const line = [...filter.slice(0, FILTER_SHOWN_MAX)]
+    .map((char) => (char < ' ' || (char >= '\x7f' && char < '\xa0') ? ' ' : char))
+    .join('');
+  return filter.length > FILTER_SHOWN_MAX ? `${line}…` : line;
+}

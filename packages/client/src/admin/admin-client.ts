@@ -134,6 +134,7 @@ export class AdminClient {
         progress: [...entry.progress].sort(
           (a, b) => a.topic.localeCompare(b.topic) || a.queueId - b.queueId,
         ),
+        conflicts: entry.conflicts,
       })),
     );
   }

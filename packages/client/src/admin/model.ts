@@ -60,6 +60,23 @@ export interface ConsumerGroupStatus {
     /** Handed out and not yet acknowledged. */
     readonly inFlight: number;
   }[];
+  /** Topics to which members subscribe in different ways, as far as the group's leader knows. Only when asked for by name. */
+  readonly conflicts: readonly SubscriptionConflict[];
+}
+
+/** Members of a group that subscribe to a topic in different ways: each loses what another one's filter passes over. */
+export interface SubscriptionConflict {
+  readonly topic: string;
+  /** At least two, the most common first. */
+  readonly choices: readonly {
+    /** false = these members do not subscribe to the topic. */
+    readonly subscribed: boolean;
+    /** `*`, `TAG a || b` or `SQL a > 5`. */
+    readonly filter: string;
+    readonly clientCount: number;
+    /** Some of them. */
+    readonly clientIds: readonly string[];
+  }[];
 }
 
 /** What one replica says about its part in Raft; all numbers -1 when it did not answer. */

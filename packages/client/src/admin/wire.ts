@@ -1,3 +1,5 @@
+import { type SubscriptionConflict } from './model.js';
+
 /* The messages of raftmq.admin.v1 that this package reads, as the generic codec shows them. */
 
 export interface WireAdminResult {
@@ -39,6 +41,7 @@ export interface WireListGroups {
       readonly maxOffset: number;
       readonly inFlight: number;
     }[];
+    readonly conflicts: readonly SubscriptionConflict[];
   }[];
 }
 

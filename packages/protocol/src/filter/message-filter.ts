@@ -18,6 +18,9 @@ export interface MessageFilter {
 
 export const ALL_MESSAGES: MessageFilter = { key: '*', tags: null, tagHashes: null, sql: null };
 
+/** Made once per compiled expression, so that long keys are not built with every call. */
+const sqlFilters = new WeakMap<SqlFilter, MessageFilter>();
+
 /**
  * Reads a filter as clients send it.
  * @param type wire number of FilterType; unspecified means TAG
@@ -26,7 +29,12 @@ export const ALL_MESSAGES: MessageFilter = { key: '*', tags: null, tagHashes: nu
 export function parseMessageFilter(type: number, expression: string): MessageFilter {
   if (type === filterType.SQL) {
     const sql = compileSqlFilter(expression);
-    return { key: `SQL ${sql.expression}`, tags: null, tagHashes: null, sql };
+    let filter = sqlFilters.get(sql);
+    if (filter === undefined) {
+      filter = { key: `SQL ${sql.expression}`, tags: null, tagHashes: null, sql };
+      sqlFilters.set(sql, filter);
+    }
+    return filter;
   }
   if (type !== filterType.TAG && type !== filterType.UNSPECIFIED) {
     throw new MqError(
