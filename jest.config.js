@@ -15,6 +15,8 @@ const common = {
 
 /** @type {import('jest').Config} */
 module.exports = {
+  // A busy machine is slow, not broken; nothing here measures time by its own limit.
+  testTimeout: 30_000,
   projects: [
     {
       ...common,

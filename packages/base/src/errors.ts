@@ -57,6 +57,21 @@ export const errorTable = {
     retryable: false,
     summary: 'the message does not fit the type of its topic',
   },
+  ILLEGAL_LITE_TOPIC: {
+    status: 40020,
+    retryable: false,
+    summary: 'the lite topic name is not allowed',
+  },
+  LITE_TOPIC_QUOTA_EXCEEDED: {
+    status: 42901,
+    retryable: false,
+    summary: 'the topic has as many lite topics as it may have',
+  },
+  LITE_SUBSCRIPTION_QUOTA_EXCEEDED: {
+    status: 42902,
+    retryable: false,
+    summary: 'the client subscribes to as many lite topics as it may',
+  },
   UNRECOGNIZED_CLIENT_TYPE: {
     status: 40015,
     retryable: false,

@@ -8,6 +8,7 @@ export {
   environmentName,
   flag,
   list,
+  defaultsOf,
   loadConfig,
   ms,
   nearest,

@@ -262,6 +262,7 @@ export class Broker {
       state: state.probe,
       messaging: this.#messaging.probe,
       waitingPolls: () => this.#messaging.waitingPolls,
+      lite: () => state.tables.lite.stats(),
       log,
       ready,
     });

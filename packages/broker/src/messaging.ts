@@ -1,6 +1,7 @@
 import { type MqError } from '@raftmq/base';
 import { type MessageFilter, type PublishMessage, type TopicType } from '@raftmq/protocol';
 import { type RoleStatus } from '@raftmq/raft';
+import { type LiteSubscriptionChange } from './lite/lite-service.js';
 
 export { type PublishMessage, type TopicType } from '@raftmq/protocol';
 
@@ -95,6 +96,8 @@ export interface Messaging {
     suspend: boolean,
   ): Promise<string>;
   forwardToDeadLetterQueue(group: string, topic: string, target: AckTarget): Promise<void>;
+  /** Sets which lite topics of a topic of type LITE a client takes from. Creates the group with defaults on first use. */
+  syncLiteSubscription(change: LiteSubscriptionChange): Promise<void>;
   /** The client said goodbye or expired: what auto-renew held for it becomes visible after 1 s. */
   clientGone(clientId: string, group: string | null): void;
   /** The client was heard of: its auto-renewed leases live on. */

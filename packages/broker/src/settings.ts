@@ -2,14 +2,14 @@ import { commitLogSettings } from '@raftmq/broker-store';
 import { checkRaftCoreConfig, raftCoreSettings, raftDriverSettings } from '@raftmq/raft';
 import { type SettingsOf } from '@raftmq/base';
 import { checkNodeSettings, nodeSettings } from './config.js';
-import { messagingSettings } from './messaging-service/settings.js';
+import { messagingServiceSettings } from './messaging-service/settings.js';
 import { stateSettings } from './state/settings.js';
 
 /** All settings of a broker: its own, and those of the parts that it opens. `--help` prints this table. */
 export const brokerSettings = {
   ...nodeSettings,
   ...commitLogSettings,
-  ...messagingSettings,
+  ...messagingServiceSettings,
   ...stateSettings,
   ...raftDriverSettings,
   ...raftCoreSettings,

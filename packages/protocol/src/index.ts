@@ -31,6 +31,13 @@ export {
   type ForwardToDeadLetterRequest,
 } from './codec/consumer-calls.js';
 export {
+  decodeSyncLiteSubscriptionRequest,
+  encodeSyncLiteSubscriptionRequest,
+  liteAction,
+  type LiteStart,
+  type LiteSubscriptionRequest,
+} from './codec/lite-subscription.js';
+export {
   encodeReceiveMessagePart,
   encodeTopicResource,
   type Delivery,
@@ -99,6 +106,7 @@ export {
   storedSizeBytes,
   storedStoreTimestampMs,
   storedSysFlag,
+  storedLiteTopic,
   storedTag,
   storedTopic,
   type StoredMessage,
@@ -204,7 +212,12 @@ export {
   statusWithName,
   type Status,
 } from './status.js';
-export { validateSend, validateSendContent, validateSendTopic } from './validate-send.js';
+export {
+  checkLiteTopic,
+  validateSend,
+  validateSendContent,
+  validateSendTopic,
+} from './validate-send.js';
 export { NameserverClient, type NameserverClientOptions } from './namesrv-client.js';
 export {
   NAMESRV_SERVICE,

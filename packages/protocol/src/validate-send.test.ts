@@ -174,7 +174,7 @@ describe('texts', () => {
     ['BAD_REQUEST', { bornHost: 'x'.repeat(256) }],
     ['BAD_REQUEST', { traceContext: 'a\x02' }],
     ['BAD_REQUEST', { traceContext: 'x'.repeat(4097) }],
-    ['ILLEGAL_TOPIC', { liteTopic: 'x'.repeat(65) }],
+    ['ILLEGAL_LITE_TOPIC', { liteTopic: 'x'.repeat(65) }],
   ])('%s for %j', (code, system) => expectCode(code, [one({ system })], 'MIXED'));
 
   test('63 bytes of message group are legal', () => {

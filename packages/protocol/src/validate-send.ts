@@ -210,11 +210,18 @@ function checkGroup(message: DecodedMessage, limits: SendLimits): void {
   }
   const lite = message.liteTopic;
   if (lite === null) return;
-  const size = measureText(lite);
-  if (size < 0 || size > limits.liteTopicSizeBytesMax || isBlank(lite)) {
-    throw new MqError(
-      'ILLEGAL_TOPIC',
-      `the lite topic must not be blank, have control characters, nor exceed ${limits.liteTopicSizeBytesMax} bytes`,
-    );
-  }
+  checkLiteTopic(lite, limits);
+}
+
+/** @throws MqError ILLEGAL_LITE_TOPIC */
+export function checkLiteTopic(
+  name: string,
+  limits: Pick<SendLimits, 'liteTopicSizeBytesMax'> = protocolLimits,
+): void {
+  const size = measureText(name);
+  if (size >= 0 && size <= limits.liteTopicSizeBytesMax && !isBlank(name)) return;
+  throw new MqError(
+    'ILLEGAL_LITE_TOPIC',
+    `the lite topic must not be blank, have control characters, nor exceed ${limits.liteTopicSizeBytesMax} bytes`,
+  );
 }

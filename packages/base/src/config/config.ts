@@ -22,6 +22,13 @@ export type SettingsOf<T extends SettingsTable> = {
   readonly [K in keyof T]: T[K] extends Setting<infer V> ? V : never;
 };
 
+/** The default of every setting: for tests, and for parts used by themselves. */
+export function defaultsOf<T extends SettingsTable>(table: T): SettingsOf<T> {
+  const defaults: Record<string, unknown> = {};
+  for (const [name, { default: value }] of Object.entries(table)) defaults[name] = value;
+  return defaults as SettingsOf<T>;
+}
+
 interface Common {
   readonly doc: string;
   readonly scope?: 'cluster' | 'process';

@@ -8,6 +8,7 @@ import {
   type RouteLookup,
 } from '../forward/group-directory.js';
 import { LeaderWatch } from '../forward/leader-watch.js';
+import { type LiteSubscriptionChange } from '../lite/lite-service.js';
 import {
   type AckTarget,
   type DeliveredMessage,
@@ -84,6 +85,7 @@ export class FakeMessaging implements Messaging {
   readonly gone: string[] = [];
   readonly changes: { target: AckTarget; invisibleMs: number; suspend: boolean }[] = [];
   readonly deadLetters: AckTarget[] = [];
+  readonly liteChanges: LiteSubscriptionChange[] = [];
   nextDelivery: readonly DeliveredMessage[] = [];
   ackOutcomes: readonly (MqError | null)[] | null = null;
   /** Thrown by the next calls, one each. */
@@ -124,6 +126,11 @@ export class FakeMessaging implements Messaging {
   ): Promise<readonly (MqError | null)[]> {
     this.#fail();
     return this.ackOutcomes ?? targets.map(() => null);
+  }
+
+  async syncLiteSubscription(change: LiteSubscriptionChange): Promise<void> {
+    this.#fail();
+    this.liteChanges.push(change);
   }
 
   async changeInvisible(
@@ -294,6 +301,7 @@ export class EdgeFixture {
         autoCreateTopic: options.autoCreateTopic ?? false,
         autoCreateTopicQueues: 8,
         groupMaxAttempts: 17,
+        liteSubscriptionsMax: 3,
         requestTimeoutMaxMs: 60_000,
         settingsBytesMax: 4096,
         settingsPerMinuteMax: 5,

@@ -16,6 +16,8 @@ import {
   encodeNotifyClientTerminationRequest,
   encodeQueryAssignmentRequest,
   encodeQueryRouteRequest,
+  encodeSyncLiteSubscriptionRequest,
+  liteAction,
   encodeReceiveMessageRequest,
   encodeSendMessageRequest,
   messageType,
@@ -35,6 +37,7 @@ import { notifyClientTermination } from './notify-client-termination.js';
 import { queryAssignment } from './query-assignment.js';
 import { queryRoute } from './query-route.js';
 import { receiveMessage } from './receive-message.js';
+import { syncLiteSubscription } from './sync-lite-subscription.js';
 import { sendMessage } from './send-message.js';
 
 const topic = { namespace: '', name: 'orders' };
@@ -460,6 +463,34 @@ describe('acknowledging', () => {
     );
     expect(answer.code).toBe(statusCode.OK);
     expect(edge.messaging.deadLetters).toEqual([{ messageId: 'm', receiptHandle: 'h' }]);
+  });
+});
+
+describe('lite subscriptions', () => {
+  const sync = async (liteTopics: readonly string[]): Promise<number> => {
+    const bytes = encodeSyncLiteSubscriptionRequest({
+      action: liteAction.COMPLETE_ADD,
+      topic: { namespace: '', name: 'sessions' },
+      group: { namespace: '', name: 'workers' },
+      liteTopics,
+      version: 0,
+      start: { kind: 'max' },
+    });
+    return decodeStatusResponse(await callUnary(syncLiteSubscription(edge.services), bytes)).code;
+  };
+
+  it('reach the leader, with names and quota checked before', async () => {
+    expect(await sync(['a'])).toBe(statusCode.TOPIC_NOT_FOUND);
+    edge.addTopic({ name: 'sessions' });
+    expect(await sync(['a'])).toBe(statusCode.BAD_REQUEST);
+    edge.addTopic({ name: 'sessions', type: 'LITE' });
+    expect(await sync(['a', ' '])).toBe(statusCode.ILLEGAL_LITE_TOPIC);
+    expect(await sync(['a', 'b', 'c', 'd'])).toBe(statusCode.LITE_SUBSCRIPTION_QUOTA_EXCEEDED);
+    expect(edge.messaging.liteChanges).toEqual([]);
+    expect(await sync(['a', 'b'])).toBe(statusCode.OK);
+    expect(edge.messaging.liteChanges).toMatchObject([
+      { topic: 'sessions', group: 'workers', names: ['a', 'b'], start: { kind: 'max' } },
+    ]);
   });
 });
 

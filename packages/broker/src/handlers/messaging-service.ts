@@ -10,6 +10,7 @@ import { queryRoute } from './query-route.js';
 import { receiveMessage } from './receive-message.js';
 import { sendMessage } from './send-message.js';
 import { type EdgeServices } from './services.js';
+import { syncLiteSubscription } from './sync-lite-subscription.js';
 
 /** The methods of `apache.rocketmq.v2.MessagingService` that this version offers; gRPC answers UNIMPLEMENTED for others. */
 export function messagingServiceMethods(services: EdgeServices): readonly RawMethod[] {
@@ -24,5 +25,6 @@ export function messagingServiceMethods(services: EdgeServices): readonly RawMet
     ackMessage(services),
     changeInvisibleDuration(services),
     forwardMessageToDeadLetterQueue(services),
+    syncLiteSubscription(services),
   ];
 }

@@ -62,17 +62,24 @@ async function store(services: EdgeServices, send: SendRequest, name: string): P
 function checkOffered(messages: readonly DecodedMessage[]): void {
   for (let i = 0; i < messages.length; i++) {
     const type = messages[i]!.messageType;
-    if (type === messageType.NORMAL || type === messageType.FIFO) continue;
+    if (type !== messageType.DELAY && type !== messageType.TRANSACTION) continue;
     throw new MqError(
       'NOT_IMPLEMENTED',
-      `messages of type ${messageTypeName(type)} are not offered by this version; send NORMAL or FIFO messages`,
+      `messages of type ${messageTypeName(type)} are not offered by this version; send NORMAL, FIFO, LITE or PRIORITY messages`,
     );
   }
 }
 
+/** Whether two messages belong into the same queue by what they say. */
+function goTogether(a: DecodedMessage, b: DecodedMessage): boolean {
+  return (
+    a.messageGroup === b.messageGroup && a.liteTopic === b.liteTopic && a.priority === b.priority
+  );
+}
+
 function hasSeveralGroups(messages: readonly DecodedMessage[]): boolean {
   for (let i = 1; i < messages.length; i++) {
-    if (messages[i]!.messageGroup !== messages[0]!.messageGroup) return true;
+    if (!goTogether(messages[i]!, messages[0]!)) return true;
   }
   return false;
 }
@@ -86,10 +93,12 @@ async function storeByGroup(
   topic: TopicConfig,
   messages: readonly DecodedMessage[],
 ): Promise<Buffer> {
-  const parts = new Map<string | null, DecodedMessage[]>();
+  const parts = new Map<string, DecodedMessage[]>();
   for (const message of messages) {
-    const part = parts.get(message.messageGroup);
-    if (part === undefined) parts.set(message.messageGroup, [message]);
+    const { messageGroup, liteTopic, priority } = message;
+    const place = `${messageGroup ?? ''}\0${liteTopic ?? ''}\0${priority ?? ''}`;
+    const part = parts.get(place);
+    if (part === undefined) parts.set(place, [message]);
     else part.push(message);
   }
   const outcomes = new Map<DecodedMessage, { offset: number; error: unknown }>();

@@ -17,6 +17,7 @@ export interface EdgeServices {
     | 'autoCreateTopic'
     | 'autoCreateTopicQueues'
     | 'groupMaxAttempts'
+    | 'liteSubscriptionsMax'
     | 'requestTimeoutMaxMs'
     | 'settingsBytesMax'
     | 'settingsPerMinuteMax'

@@ -1,5 +1,5 @@
 import { isMqError, type Logger } from '@raftmq/base';
-import { type CommitLogReader, type QueueIndex } from '@raftmq/broker-store';
+import { type CommitLogReader } from '@raftmq/broker-store';
 import {
   deadLetterTopic,
   decodeStoredMessage,
@@ -8,12 +8,13 @@ import {
   type PreparedMessage,
   type StoredHost,
 } from '@raftmq/protocol';
+import { type QueueReader } from '../lite/delivery-queues.js';
 import { type DeliveryName } from '../state/commands/index.js';
 import { type MessagingProbe } from './probe.js';
 import { type ProposedRecord, type RecordsProposer } from './proposals.js';
 
 export interface DeadLettersOptions {
-  readonly queueIndex: QueueIndex;
+  readonly queueIndex: QueueReader;
   readonly log: Pick<CommitLogReader, 'cachedRecord' | 'readRecord'>;
   readonly proposer: RecordsProposer;
   readonly storeHost: StoredHost;

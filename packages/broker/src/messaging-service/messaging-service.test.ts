@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { isMqError, silentLogger } from '@raftmq/base';
+import { defaultsOf, isMqError, silentLogger } from '@raftmq/base';
 import {
   ALL_MESSAGES,
   decodeStoredMessage,
@@ -24,9 +24,10 @@ import {
 } from '../state/single-node.js';
 import { type BrokerStateMachine } from '../state/state-machine.js';
 import { MessagingService } from './messaging-service.js';
-import { type MessagingSettings } from './settings.js';
+import { messagingServiceSettings, type MessagingServiceSettings } from './settings.js';
 
-const settings: MessagingSettings = {
+const settings: MessagingServiceSettings = {
+  ...defaultsOf(messagingServiceSettings),
   autoCreateGroup: true,
   groupMaxAttempts: 17,
   openMessagesMax: 1_000,
@@ -45,7 +46,7 @@ let queueIndex: MemoryQueueIndex;
 let state: BrokerStateMachine;
 let service: MessagingService;
 
-async function start(overrides: Partial<MessagingSettings> = {}): Promise<void> {
+async function start(overrides: Partial<MessagingServiceSettings> = {}): Promise<void> {
   clock = new ManualClock();
   node = new SingleNode(clock);
   queueIndex = new MemoryQueueIndex();
@@ -298,6 +299,21 @@ describe('send, receive, ack', () => {
         .sort(),
     ).toEqual(['a', 'b', 'c', 'd']);
   });
+});
+
+test('of a backlog, messages with a higher priority go out first', async () => {
+  const config: TopicConfig = { name: 'P', type: 'PRIORITY', queues: 4, permission: 6 };
+  await service.putTopic(config);
+  for (const priority of [0, 2, 9, 1, 3, -5]) {
+    await service.send(config, [message(`p${priority}`, { priority })]);
+  }
+  const got: string[] = [];
+  for (let i = 0; i < 6; i++) {
+    const [delivered] = await receive({ topic: 'P', batchSize: 1 });
+    got.push(delivered!.body);
+  }
+  // Priorities above the last queue's count as the highest, those below 0 as the lowest.
+  expect(got).toEqual(['p9', 'p3', 'p2', 'p1', 'p0', 'p-5']);
 });
 
 describe('turns', () => {

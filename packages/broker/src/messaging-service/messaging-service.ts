@@ -6,12 +6,15 @@ import {
   prepareStoredMessage,
   protocolLimits,
   RECEIPT_SECRET_SIZE_BYTES,
+  settingsDefaults,
   UNKNOWN_HOST,
   type PreparedMessage,
   type ReceiptHandle,
   type StoredHost,
 } from '@raftmq/protocol';
 import { type RoleStatus } from '@raftmq/raft';
+import { DeliveryQueues } from '../lite/delivery-queues.js';
+import { LiteService, type LiteSubscriptionChange } from '../lite/lite-service.js';
 import { PollRegistry } from '../longpoll/poll-registry.js';
 import {
   type AckTarget,
@@ -32,12 +35,13 @@ import {
 } from '../state/state-machine.js';
 import { DeadLetters } from './dead-letters.js';
 import { NextOffsets } from './next-offsets.js';
+import { offsetByTimestamp } from './offset-by-time.js';
 import { createMessagingProbe, type MessagingProbe } from './probe.js';
 import { RecordsProposer, SendProposal, type ProposedRecord, type Proposer } from './proposals.js';
 import { forgedReceipt, receiptError, Receipts } from './receipts.js';
 import { Receiver } from './receiver.js';
 import { Renewals } from './renewals.js';
-import { type MessagingSettings } from './settings.js';
+import { type MessagingServiceSettings } from './settings.js';
 
 export interface MessagingServiceOptions {
   readonly state: BrokerStateMachine;
@@ -46,7 +50,7 @@ export interface MessagingServiceOptions {
   readonly log: Pick<CommitLogReader, 'cachedRecord' | 'readRecord'>;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly settings: MessagingSettings;
+  readonly settings: MessagingServiceSettings;
   /** Name of the broker group; part of every receipt handle. */
   readonly brokerGroup: string;
   /** Address written into stored messages; unknown when left out. */
@@ -72,6 +76,7 @@ export class MessagingService implements Messaging, StateListener {
   readonly #receiver: Receiver;
   readonly #deadLetters: DeadLetters;
   readonly #renewals: Renewals;
+  readonly #lite: LiteService;
   readonly #storeHost: StoredHost;
   /** Next queue of the round robin, by topic. */
   readonly #rotation = new Map<string, number>();
@@ -87,6 +92,7 @@ export class MessagingService implements Messaging, StateListener {
     const { state, queueIndex, log, clock, logger, settings } = options;
     const { tables } = state;
     const { probe } = this;
+    const queues = new DeliveryQueues(queueIndex, tables.lite);
     this.#state = state;
     this.#storeHost = options.storeHost ?? UNKNOWN_HOST;
     this.#offsets = new NextOffsets(tables);
@@ -97,11 +103,18 @@ export class MessagingService implements Messaging, StateListener {
     const polls = new PollRegistry(clock, settings);
     this.#polls = polls;
     const storeHost = this.#storeHost;
-    const deadLetters = new DeadLetters({ queueIndex, log, proposer, storeHost, logger, probe });
+    const deadLetters = new DeadLetters({
+      queueIndex: queues,
+      log,
+      proposer,
+      storeHost,
+      logger,
+      probe,
+    });
     this.#deadLetters = deadLetters;
     this.#receiver = new Receiver({
       tables,
-      queueIndex,
+      queueIndex: queues,
       log,
       proposer,
       deadLetters,
@@ -116,6 +129,17 @@ export class MessagingService implements Messaging, StateListener {
     });
     const clientsMax = settings.renewClientsMax;
     this.#renewals = new Renewals({ tables, proposer, clock, logger, probe, clientsMax });
+    this.#lite = new LiteService({
+      tables,
+      queues,
+      proposer,
+      offsetByTime: (topic, queueId, timestampMs) =>
+        offsetByTimestamp({ queueIndex, log }, topic, queueId, timestampMs),
+      clock,
+      logger,
+      settings,
+      clientExpiryMs: settingsDefaults.clientExpiryMs,
+    });
     state.setListener(this);
   }
 
@@ -183,7 +207,7 @@ export class MessagingService implements Messaging, StateListener {
       throw new MqError('FORBIDDEN', `topic ${request.topic} has no queue ${request.queueId}`);
     }
     assert(request.batchSize > 0, 'a receive call asks for messages');
-    this.#renewals.seen(request.clientId);
+    this.clientSeen(request.clientId);
     if (!this.#receipts.ready) await this.#ensureSecret();
     if (this.group(request.group) === null) await this.#createGroup(request.group);
     this.#needLeader();
@@ -281,12 +305,27 @@ export class MessagingService implements Messaging, StateListener {
     await this.#deadLetters.move({ group, topic, queueId }, [queueOffset]);
   }
 
+  async syncLiteSubscription(change: LiteSubscriptionChange): Promise<void> {
+    this.#needLeader();
+    if (this.topic(change.topic)?.type !== 'LITE') {
+      throw new MqError(
+        'TOPIC_NOT_FOUND',
+        `topic ${change.topic} of type LITE does not exist; create it with raftmq topic create`,
+      );
+    }
+    if (this.group(change.group) === null) await this.#createGroup(change.group);
+    await this.#lite.sync(change);
+  }
+
   clientGone(clientId: string, group: string | null): void {
-    if (this.#role.writable) this.#renewals.gone(clientId, group);
+    if (!this.#role.writable) return;
+    this.#renewals.gone(clientId, group);
+    this.#lite.clientGone(clientId, group);
   }
 
   clientSeen(clientId: string): void {
     this.#renewals.seen(clientId);
+    this.#lite.clientSeen(clientId);
   }
 
   async putTopic(topic: TopicConfig): Promise<void> {
@@ -319,6 +358,7 @@ export class MessagingService implements Messaging, StateListener {
   stop(): void {
     this.#stopped = true;
     this.#renewals.stop();
+    this.#lite.stop();
     this.#polls.failAll(
       new MqError('HA_NOT_AVAILABLE', 'this replica is stopping; ask another one'),
     );
@@ -334,9 +374,11 @@ export class MessagingService implements Messaging, StateListener {
       this.#receiver.reset();
       this.#secretProposed = null;
       this.#renewals.start();
+      this.#lite.start();
       queueMicrotask(() => this.#secretAtStart());
     } else if (before.writable && !status.writable) {
       this.#renewals.stop();
+      this.#lite.stop();
       this.#polls.failAll(notLeading());
       this.#receiver.reset();
     }
@@ -352,7 +394,7 @@ export class MessagingService implements Messaging, StateListener {
     if (!this.#role.writable || this.#polls.size === 0) return;
     if (this.#wakes.size === 0) queueMicrotask(() => this.#wakeAll());
     for (const topic of news.arrivals) this.#wakes.set(topic.config.name, null);
-    for (const { topic, group } of news.touched) {
+    for (const { topic, group } of [...news.touched, ...news.liteSubscribed]) {
       const groups = this.#wakes.get(topic);
       if (groups === undefined) this.#wakes.set(topic, new Set([group]));
       else groups?.add(group);
@@ -408,7 +450,8 @@ export class MessagingService implements Messaging, StateListener {
   }
 
   #queueFor(topic: TopicConfig, messages: readonly PublishMessage[]): number {
-    const { messageGroup } = messages[0]!;
+    const first = messages[0]!;
+    const { messageGroup } = first;
     for (const message of messages) {
       if (message.messageGroup !== messageGroup) {
         throw new MqError(
@@ -417,10 +460,27 @@ export class MessagingService implements Messaging, StateListener {
         );
       }
     }
+    if (topic.type === 'LITE') return this.#liteQueue(topic, messages);
+    if (topic.type === 'PRIORITY') {
+      return Math.min(Math.max(first.priority ?? 0, 0), topic.queues - 1);
+    }
     if (messageGroup !== null) return fifoQueueIndex(messageGroup, topic.queues);
     const turn = this.#rotation.get(topic.name) ?? 0;
     this.#rotation.set(topic.name, turn + 1);
     return turn % topic.queues;
+  }
+
+  #liteQueue(topic: TopicConfig, messages: readonly PublishMessage[]): number {
+    const name = messages[0]!.liteTopic ?? '';
+    const { lite } = this.#state.tables;
+    const known = lite.byName(topic.name, name);
+    if (known !== undefined) return known.queueId;
+    const limit = this.#options.settings.liteTopicsMax;
+    if (lite.count(topic.name) < limit) return fifoQueueIndex(name, topic.queues);
+    throw new MqError(
+      'LITE_TOPIC_QUOTA_EXCEEDED',
+      `topic ${topic.name} has ${limit} lite topics, which is the limit (setting liteTopicsMax); use those there are`,
+    );
   }
 
   async #createGroup(name: string): Promise<void> {

@@ -12,6 +12,8 @@ export interface QueueTurn {
 /** All queues of a topic as one group sees them. */
 export interface GroupTurns {
   readonly queues: QueueTurn[];
+  /** Lite topics that are being looked at, by their queue id. */
+  readonly lite: Map<number, QueueTurn>;
   /** The queue at which the next receive starts to look. */
   rotation: number;
 }
@@ -25,9 +27,10 @@ export class QueueTurns {
     let topics = this.#groups.get(group);
     if (topics === undefined) this.#groups.set(group, (topics = new Map<string, GroupTurns>()));
     let turns = topics.get(topic);
-    if (turns === undefined) topics.set(topic, (turns = { queues: [], rotation: 0 }));
+    if (turns === undefined)
+      topics.set(topic, (turns = { queues: [], lite: new Map(), rotation: 0 }));
     for (let queueId = turns.queues.length; queueId < queues; queueId++) {
-      turns.queues.push({ queueId, busy: false, scanFrom: 0, turns: 0 });
+      turns.queues.push(newTurn(queueId));
     }
     return turns;
   }
@@ -44,4 +47,15 @@ export class QueueTurns {
   clear(): void {
     this.#groups.clear();
   }
+}
+
+/** The turn of a lite topic, made when there is none. */
+export function liteTurn(turns: GroupTurns, queueId: number): QueueTurn {
+  let turn = turns.lite.get(queueId);
+  if (turn === undefined) turns.lite.set(queueId, (turn = newTurn(queueId)));
+  return turn;
+}
+
+function newTurn(queueId: number): QueueTurn {
+  return { queueId, busy: false, scanFrom: 0, turns: 0 };
 }

@@ -35,9 +35,11 @@ export class ReceiveCall implements Poll {
   /** Called once when the caller goes away while the call waits. */
   readonly #gone: (call: ReceiveCall) => void;
 
+  /** @param lite the topic is of type LITE: the call takes from the lite topics of its client */
   constructor(
     request: ReceiveRequest,
     deadlineMs: number,
+    lite: boolean,
     server: ReceiveServer,
     resolve: (messages: readonly DeliveredMessage[]) => void,
     reject: (error: unknown) => void,
@@ -47,7 +49,9 @@ export class ReceiveCall implements Poll {
     this.topic = request.topic;
     this.group = request.group;
     this.queueId = request.queueId;
-    this.filterKey = `${request.queueId ?? ''}/${request.filter.key}`;
+    // What lite consumers may get differs from client to client.
+    const scope = lite ? `lite/${request.clientId}` : String(request.queueId ?? '');
+    this.filterKey = `${scope}/${request.filter.key}`;
     this.deadlineMs = deadlineMs;
     this.workUntilMs = deadlineMs + Math.max(0, WORK_MS_MIN - request.pollingMs);
     this.#server = server;

@@ -1,6 +1,8 @@
 import { isMqError, MqError, type Clock, type Logger } from '@raftmq/base';
-import { type QueueIndex } from '@raftmq/broker-store';
-import { consumeLimits } from '@raftmq/protocol';
+import { consumeLimits, storedLiteTopic, type MessageFilter } from '@raftmq/protocol';
+import { type QueueReader } from '../lite/delivery-queues.js';
+import { isLiteQueueId } from '../lite/lite-queue-ids.js';
+import { readyLiteTurns } from '../lite/ready-turns.js';
 import { type PollRegistry } from '../longpoll/poll-registry.js';
 import { type DeliveredMessage, type ReceiveRequest } from '../messaging.js';
 import { type DeliveryGrant } from '../pop/delivery.js';
@@ -17,7 +19,7 @@ import { TurnRecords, type LoadedRecords, type RecordLog } from './turn-records.
 
 export interface ReceiverOptions {
   readonly tables: Tables;
-  readonly queueIndex: QueueIndex;
+  readonly queueIndex: QueueReader;
   readonly log: RecordLog;
   readonly proposer: RecordsProposer;
   readonly deadLetters: DeadLetters;
@@ -93,7 +95,8 @@ export class Receiver implements ReceiveServer {
     return new Promise((resolve, reject) => {
       const deadlineMs = clock.monotonicMs() + request.pollingMs;
       const gone = (call: ReceiveCall): void => polls.remove(call);
-      this.#serve(new ReceiveCall(request, deadlineMs, this, resolve, reject, gone));
+      const lite = this.#options.tables.topics.get(request.topic)?.config.type === 'LITE';
+      this.#serve(new ReceiveCall(request, deadlineMs, lite, this, resolve, reject, gone));
     });
   }
 
@@ -138,10 +141,7 @@ export class Receiver implements ReceiveServer {
 
   /** Looks through the queues; gives the turns to take, or when to look again. */
   #look(call: ReceiveCall, topic: TopicRow, group: GroupRow): readonly Turn[] | number {
-    const queues = topic.config.queues;
-    const view = this.#turns.of(call.group, call.topic, queues);
-    const first = call.queueId ?? view.rotation++ % queues;
-    const count = call.queueId === null ? queues : 1;
+    const turns = this.#turnsOf(call, topic);
     const effort = new Effort();
     const found: Turn[] = [];
     let unread: Turn | null = null;
@@ -150,10 +150,10 @@ export class Receiver implements ReceiveServer {
     let lookAgainAtMs = Infinity;
     let limitedQueues = 0;
     call.sawBusy = false;
-    for (let i = 0; i < count && messages < call.request.batchSize && !effort.spent; i++) {
-      const turn = view.queues[(first + i) % queues];
-      if (turn === undefined || turn.busy) {
-        call.sawBusy ||= turn !== undefined;
+    for (let i = 0; i < turns.length && messages < call.request.batchSize && !effort.spent; i++) {
+      const turn = turns[i]!;
+      if (turn.busy) {
+        call.sawBusy = true;
         continue;
       }
       const place = { turn, topic, group };
@@ -170,11 +170,29 @@ export class Receiver implements ReceiveServer {
       messages += selection.retries.length + selection.fresh.length;
       sizeBytes += selection.sizeBytes;
     }
-    call.sawLimit = limitedQueues === count && found.length === 0;
+    call.sawLimit = limitedQueues > 0 && limitedQueues === turns.length && found.length === 0;
     if (found.length > 0) return found;
     if (unread !== null) return [unread];
     // The filter passed over all that there was time for: others are served, then it goes on.
     return effort.spent ? this.#options.clock.wallMs() : lookAgainAtMs;
+  }
+
+  /** The queues that the call may take from, in the order to look at them. */
+  #turnsOf(call: ReceiveCall, topic: TopicRow): readonly QueueTurn[] {
+    const { type, queues } = topic.config;
+    const view = this.#turns.of(call.group, call.topic, queues);
+    if (type === 'LITE') {
+      const { clientId } = call.request;
+      return readyLiteTurns(this.#options.tables, view, call.topic, call.group, clientId);
+    }
+    if (call.queueId !== null) {
+      const turn = view.queues[call.queueId];
+      return turn === undefined ? [] : [turn];
+    }
+    // A message's priority is its queue: what is in a higher one goes first.
+    if (type === 'PRIORITY') return view.queues.slice(0, queues).reverse();
+    const first = view.rotation++ % queues;
+    return [...view.queues.slice(first, queues), ...view.queues.slice(0, first)];
   }
 
   #select(call: ReceiveCall, { turn, group }: Omit<Turn, 'selection'>, so: LookSoFar): Selection {
@@ -187,7 +205,7 @@ export class Receiver implements ReceiveServer {
       delivery: tables.delivery(call.group, call.topic, turn.queueId)?.state ?? null,
       scanFrom: turn.scanFrom,
       resumeFrom: so.resumeFrom,
-      filter: call.request.filter,
+      filter: turnFilter(call, turn),
       recordAtHand: so.recordAtHand,
       effort: so.effort,
       attemptId: call.request.attemptId,
@@ -210,7 +228,10 @@ export class Receiver implements ReceiveServer {
         if (turn.selection.unread.length > 0) await this.#readOn(call, turn, records);
         const { selection } = turn;
         if (selection.exhausted.length > 0 || !hasWork(selection)) continue;
-        loaded.push({ ...turn, loaded: await records.load(selection, call.request.filter) });
+        loaded.push({
+          ...turn,
+          loaded: await records.load(selection, call.request.filter, this.#belongs(turn)),
+        });
       }
       if (loaded.length > 0 && !call.settled) delivered = await this.#lease(call, loaded);
     } catch (error) {
@@ -253,6 +274,13 @@ export class Receiver implements ReceiveServer {
       const from = { group: call.group, topic: call.topic, queueId: turn.queueId };
       await this.#options.deadLetters.move(from, selection.exhausted);
     }
+  }
+
+  /** Lite topics with equal hashes are told apart by their names. */
+  #belongs({ turn, topic }: Turn): (record: Buffer) => boolean {
+    if (!isLiteQueueId(turn.queueId)) return everything;
+    const lite = this.#options.tables.lite.byId(topic.config.name, turn.queueId);
+    return (record) => lite !== undefined && storedLiteTopic(record) === lite.name;
   }
 
   /** @returns whether the call got messages, or had gone and gave them back */
@@ -328,6 +356,17 @@ export class Receiver implements ReceiveServer {
       );
     });
   }
+}
+
+function everything(): boolean {
+  return true;
+}
+
+/** The index has no tags of lite topics: records are asked instead. */
+function turnFilter(call: ReceiveCall, turn: QueueTurn): MessageFilter {
+  const { filter } = call.request;
+  if (filter.tagHashes === null || !isLiteQueueId(turn.queueId)) return filter;
+  return { ...filter, tagHashes: null };
 }
 
 function deliverRecord(call: ReceiveCall, loaded: LoadedTurn): ProposedRecord {

@@ -1,5 +1,6 @@
-import { type QueueIndex, type QueueSlice } from '@raftmq/broker-store';
+import { type QueueSlice } from '@raftmq/broker-store';
 import { ALL_MESSAGES, passesFilter, type MessageFilter } from '@raftmq/protocol';
+import { type QueueReader } from '../lite/delivery-queues.js';
 import { type GroupConfig } from '../messaging.js';
 import { type DeliveryRun } from '../pop/delivery.js';
 import { newDelivery, type Delivery } from '../pop/rows.js';
@@ -37,7 +38,7 @@ export interface Selection {
 }
 
 export interface SelectRequest {
-  readonly queueIndex: QueueIndex;
+  readonly queueIndex: QueueReader;
   readonly topic: string;
   readonly queueId: number;
   readonly group: GroupConfig;

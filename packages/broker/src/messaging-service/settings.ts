@@ -1,4 +1,5 @@
 import { count, flag, ms, type SettingsOf } from '@raftmq/base';
+import { liteSettings } from '../lite/settings.js';
 import { consumeLimits, settingsDefaults } from '@raftmq/protocol';
 
 /** Settings of the service that answers clients on the leader. */
@@ -50,3 +51,8 @@ export const messagingSettings = {
 };
 
 export type MessagingSettings = SettingsOf<typeof messagingSettings>;
+
+/** Settings of everything that the service puts together. */
+export const messagingServiceSettings = { ...messagingSettings, ...liteSettings };
+
+export type MessagingServiceSettings = SettingsOf<typeof messagingServiceSettings>;

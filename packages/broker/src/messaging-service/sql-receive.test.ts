@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { createPrng, silentLogger } from '@raftmq/base';
+import { defaultsOf, createPrng, silentLogger } from '@raftmq/base';
 import { ALL_MESSAGES, parseMessageFilter, storedBody, type MessageFilter } from '@raftmq/protocol';
 import { type PublishMessage, type ReceiveRequest, type TopicConfig } from '../messaging.js';
 import { openBrokerState } from '../state/recovery.js';
@@ -13,10 +13,11 @@ import {
 } from '../state/single-node.js';
 import { type BrokerStateMachine } from '../state/state-machine.js';
 import { MessagingService } from './messaging-service.js';
-import { type MessagingSettings } from './settings.js';
+import { messagingServiceSettings, type MessagingServiceSettings } from './settings.js';
 import { type RecordLog } from './turn-records.js';
 
-const settings: MessagingSettings = {
+const settings: MessagingServiceSettings = {
+  ...defaultsOf(messagingServiceSettings),
   autoCreateGroup: true,
   groupMaxAttempts: 17,
   openMessagesMax: 100_000,

@@ -36,14 +36,22 @@ export class TurnRecords {
     for (let i = 0; i < candidates.length; i++) this.#read.set(candidates[i]!.position, read[i]!);
   }
 
-  /** Reads the records of a selection, those not at hand all at once. */
-  async load(selection: Selection, filter: MessageFilter): Promise<LoadedRecords> {
+  /**
+   * Reads the records of a selection, those not at hand all at once.
+   * @param belongs refuses records of another lite topic
+   */
+  async load(
+    selection: Selection,
+    filter: MessageFilter,
+    belongs: (record: Buffer) => boolean,
+  ): Promise<LoadedRecords> {
     const { retries, fresh } = selection;
     const dropped = [...selection.dropped];
     const records = new Map<number, Buffer>();
     const missing: Candidate[] = [];
     const keep = ({ offset }: Candidate, record: Buffer | null): void => {
-      if (record !== null && passesFilter(filter, record)) records.set(offset, record);
+      if (record !== null && belongs(record) && passesFilter(filter, record))
+        records.set(offset, record);
       else dropped.push(offset);
     };
     for (const candidates of [retries, fresh]) {
@@ -51,7 +59,7 @@ export class TurnRecords {
         const record = this.atHand(candidate.position, candidate.sizeBytes);
         if (record === undefined) missing.push(candidate);
         // The scan for new messages has asked this filter already.
-        else if (record !== null && filter.sql !== null && candidates === fresh)
+        else if (record !== null && filter.sql !== null && candidates === fresh && belongs(record))
           records.set(candidate.offset, record);
         else keep(candidate, record);
       }

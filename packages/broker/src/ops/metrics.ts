@@ -8,6 +8,7 @@ import { type SubscriptionWatch } from '../telemetry/subscription-watch.js';
 import { type DiskWatermark } from './disk-watermark.js';
 import { compatibilityMetrics, edgeMetrics } from './edge-metrics.js';
 import { type EdgeProbe } from './edge-probe.js';
+import { type LiteStats } from '../lite/lite-table.js';
 import { deliveryMetrics, raftMetrics, storeMetrics } from './replica-metrics.js';
 
 /** Everything that metrics are read from; all plain fields. */
@@ -27,6 +28,7 @@ export interface MetricsSource {
   readonly state: StateProbe;
   readonly messaging: MessagingProbe;
   readonly waitingPolls: () => number;
+  readonly lite: () => LiteStats;
   readonly log: {
     readonly firstPosition: number;
     readonly endPosition: number;

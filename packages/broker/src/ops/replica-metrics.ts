@@ -206,7 +206,8 @@ export function storeMetrics({ log, state, disk, group }: MetricsSource): Probed
 }
 
 /** Metrics of sending and delivery; they count on the leader. */
-export function deliveryMetrics({ messaging, waitingPolls, group }: MetricsSource): ProbedMetric[] {
+export function deliveryMetrics(source: MetricsSource): ProbedMetric[] {
+  const { messaging, waitingPolls, lite, group } = source;
   const labels = ['group'] as const;
   const one = (read: () => number) => (): Sample[] => [{ labels: { group }, value: read() }];
   return [
@@ -214,6 +215,18 @@ export function deliveryMetrics({ messaging, waitingPolls, group }: MetricsSourc
       'raftmq_poll_waiting',
       'Receive calls that wait for messages.',
       one(waitingPolls),
+      labels,
+    ),
+    gauge(
+      'raftmq_lite_topics',
+      'Lite topics of all topics.',
+      one(() => lite().topics),
+      labels,
+    ),
+    gauge(
+      'raftmq_lite_clients',
+      'Clients that subscribe to lite topics.',
+      one(() => lite().clients),
       labels,
     ),
     counter(

@@ -17,13 +17,13 @@ export function queueStats(tables: Tables, queueIndex: QueueIndex, topic: string
 export function groupProgress(tables: Tables, group: string): GroupProgress[] {
   const progress: GroupProgress[] = [];
   for (const [topic, rows] of tables.groups.get(group)?.deliveries ?? []) {
-    for (const row of rows) {
-      if (row === undefined) continue;
+    const config = tables.topics.get(topic);
+    for (const row of rows.values()) {
       progress.push({
         topic,
         queueId: row.queueId,
         committedOffset: row.state.committedOffset,
-        maxOffset: tables.topics.get(topic)?.queues[row.queueId]?.endOffset ?? 0,
+        maxOffset: config === undefined ? 0 : tables.endOffset(config, row.queueId),
         inFlight: row.state.openCount,
       });
     }

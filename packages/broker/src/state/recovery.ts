@@ -2,14 +2,14 @@ import { MqError, type Logger } from '@raftmq/base';
 import { type CommitLogReader, type QueueIndex, type StateStore } from '@raftmq/broker-store';
 import {
   isStoredMessage,
-  javaStringHashCode,
+  storedLiteTopic,
   storedQueueId,
   storedQueueOffset,
-  storedTag,
   storedTopic,
 } from '@raftmq/protocol';
 import { ENTRY_HEADER_SIZE_BYTES, entryType, type Entry, type LogStorage } from '@raftmq/raft';
 import { decodeCommand, isCommandOfKind } from './commands/index.js';
+import { indexHash } from './index-hash.js';
 import { BrokerStateMachine } from './state-machine.js';
 import { Tables } from './tables.js';
 
@@ -56,7 +56,7 @@ export async function openBrokerState(options: RecoveryOptions): Promise<BrokerS
       { queues: [...short] },
       'queue files are shorter than the state says; filling them from the log',
     );
-    await refillQueues(short, log, queueIndex, saved.appliedIndex);
+    await refillQueues(short, tables, log, queueIndex, saved.appliedIndex);
     const left = shortQueues(tables, queueIndex);
     if (left.size > 0)
       logger.error(
@@ -95,28 +95,37 @@ function shortQueues(tables: Tables, queueIndex: QueueIndex): Set<string> {
 /** Reads the log through `throughIndex` once and appends the messages of `short` again. */
 async function refillQueues(
   short: ReadonlySet<string>,
+  tables: Tables,
   log: Pick<CommitLogReader, keyof LogStorage>,
   queueIndex: QueueIndex,
   throughIndex: number,
 ): Promise<void> {
   const topics = new Set([...short].map((key) => key.split('/')[1]!));
   for (const topic of topics) await queueIndex.deleteTopic(topic);
-  const deleted = new Set<string>();
+  const lite = new Set(
+    [...topics].filter((name) => tables.topics.get(name)?.config.type === 'LITE'),
+  );
+  const refill = { topics, lite, deleted: new Set<string>() };
   let index = log.firstIndex;
   while (index <= Math.min(throughIndex, log.lastIndex)) {
     const entries = log.read(index, Math.min(throughIndex, log.lastIndex), REPAIR_READ_BYTES);
-    for (const entry of entries) await refillFrom(entry, topics, deleted, queueIndex);
+    for (const entry of entries) await refillFrom(entry, refill, queueIndex);
     index += entries.length;
   }
 }
 
-async function refillFrom(
-  entry: Entry,
-  topics: ReadonlySet<string>,
-  deleted: Set<string>,
-  queueIndex: QueueIndex,
-): Promise<void> {
+interface Refill {
+  /** Topics whose queues are filled again. */
+  readonly topics: ReadonlySet<string>;
+  /** Those of type LITE. */
+  readonly lite: ReadonlySet<string>;
+  /** Deleted as far as the log was read. */
+  readonly deleted: Set<string>;
+}
+
+async function refillFrom(entry: Entry, refill: Refill, queueIndex: QueueIndex): Promise<void> {
   if (entry.type !== entryType.records) return;
+  const { topics, lite, deleted } = refill;
   const { frame } = entry;
   let at = ENTRY_HEADER_SIZE_BYTES;
   for (let left = entry.recordCount; left > 0; left--) {
@@ -125,8 +134,7 @@ async function refillFrom(
       const record = frame.subarray(at, at + sizeBytes);
       const topic = storedTopic(record);
       if (topics.has(topic) && !deleted.has(topic)) {
-        const tag = storedTag(record);
-        const hash = tag === null ? 0 : javaStringHashCode(tag);
+        const hash = indexHash(record, lite.has(topic) ? storedLiteTopic(record) : null);
         const position = entry.position + at;
         queueIndex.append(
           topic,

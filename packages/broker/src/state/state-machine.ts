@@ -3,10 +3,9 @@ import { assert, MqError } from '@raftmq/base';
 import { type QueueIndex } from '@raftmq/broker-store';
 import {
   isStoredMessage,
-  javaStringHashCode,
+  storedLiteTopic,
   storedQueueId,
   storedQueueOffset,
-  storedTag,
   storedTopic,
 } from '@raftmq/protocol';
 import {
@@ -22,6 +21,7 @@ import {
   isCommandMagic,
   type ApplyContext,
 } from './commands/index.js';
+import { indexHash } from './index-hash.js';
 import { createStateProbe, type StateProbe } from './probe.js';
 import { type ChangedRows, type DeliveryRow, type Tables, type TopicRow } from './tables.js';
 
@@ -37,6 +37,8 @@ export interface StateNews {
   readonly arrivals: readonly TopicRow[];
   /** Deliveries in which something was handed out, unblocked or moved in time. */
   readonly touched: readonly DeliveryRow[];
+  /** Groups whose clients subscribed to lite topics. */
+  readonly liteSubscribed: readonly { readonly topic: string; readonly group: string }[];
   readonly topicsDeleted: readonly string[];
 }
 
@@ -136,10 +138,13 @@ export class BrokerStateMachine implements StateMachine {
   applied(): void {
     const arrivals = this.tables.takeArrivals();
     const touched = this.tables.takeTouched();
+    const liteSubscribed = this.tables.takeLiteSubscribed();
     const topicsDeleted = this.#topicsDeleted;
     if (topicsDeleted.length > 0) this.#topicsDeleted = [];
-    if (arrivals.length + touched.length + topicsDeleted.length === 0) return;
-    this.#listener?.applied({ arrivals, touched, topicsDeleted });
+    if (arrivals.length + touched.length + liteSubscribed.length + topicsDeleted.length === 0) {
+      return;
+    }
+    this.#listener?.applied({ arrivals, touched, liteSubscribed, topicsDeleted });
   }
 
   /**
@@ -226,15 +231,24 @@ export class BrokerStateMachine implements StateMachine {
     const queueOffset = storedQueueOffset(record);
     const queue = this.tables.queue(topic, storedQueueId(record));
     assert(queueOffset === queue.endOffset, `queue offsets of ${queue.key} are dense`);
-    const tag = storedTag(record);
-    const tagHash = tag === null ? 0 : javaStringHashCode(tag);
+    const liteName = topic.config.type === 'LITE' ? storedLiteTopic(record) : null;
+    const tagHash = indexHash(record, liteName);
     this.#queueIndex.append(name, queue.queueId, queueOffset, position, record.length, tagHash);
     queue.append(position, record.length, tagHash);
     this.tables.changed(queue);
     this.tables.arrived(topic);
+    if (liteName !== null) this.#applyLite(topic, liteName, queue.queueId, queueOffset);
     this.probe.messagesApplied++;
     this.probe.messageBytesApplied += record.length;
     return queueOffset;
+  }
+
+  #applyLite(topic: TopicRow, name: string, queueId: number, queueOffset: number): void {
+    const { lite } = this.tables;
+    const { name: topicName, queues } = topic.config;
+    const row = lite.open(topicName, queues, name, this.#context.nowMs);
+    assert(row.queueId === queueId, 'a lite topic has all its messages in one queue');
+    lite.append(row, queueOffset, this.#context.nowMs);
   }
 
   #topicChanged(name: string, deleted: boolean): void {

@@ -2,6 +2,8 @@ import { type RowChanges } from '@raftmq/broker-store';
 import { type GroupConfig, type TopicConfig } from '../messaging.js';
 import { type BinaryReader, BinaryWriter } from '../pop/binary.js';
 import { newDelivery, readDeliveryRow, writeDeliveryRow, type Delivery } from '../pop/rows.js';
+import { isLiteQueueId } from '../lite/lite-queue-ids.js';
+import { LiteTable } from '../lite/lite-table.js';
 import { type LeaseSequence } from '../pop/delivery.js';
 import { readGroup, readTopic, writeGroup, writeTopic } from './config-codec.js';
 import { ColdRows, type ColdStore } from './cold-rows.js';
@@ -118,7 +120,7 @@ export class GroupRow implements Row {
   changed = false;
   config: GroupConfig;
   /** By topic, then by queue id. */
-  readonly deliveries = new Map<string, (DeliveryRow | undefined)[]>();
+  readonly deliveries = new Map<string, Map<number, DeliveryRow>>();
 
   constructor(config: GroupConfig) {
     this.key = `group/${config.name}`;
@@ -177,13 +179,23 @@ export class Tables {
   readonly shared = new SharedRow();
   /** Rows on disk only. */
   readonly cold: ColdRows;
+  /** Lite topics, and who subscribes to them. */
+  readonly lite: LiteTable;
   #changed: Row[] = [];
   #deleted = new Set<string>();
   #arrived: TopicRow[] = [];
   #touched: DeliveryRow[] = [];
+  #liteSubscribed: { readonly topic: string; readonly group: string }[] = [];
 
   constructor(coldStore: ColdStore) {
     this.cold = new ColdRows(coldStore, () => this.changed(this.cold));
+    this.lite = new LiteTable({
+      changed: (row) => {
+        this.#deleted.delete(row.key);
+        this.changed(row);
+      },
+      dropped: (row) => this.#drop(row),
+    });
   }
 
   changed(row: Row): void {
@@ -206,6 +218,18 @@ export class Tables {
     this.#arrived = [];
     for (const topic of arrived) topic.arrived = false;
     return arrived;
+  }
+
+  /** A client of the group subscribed to lite topics: it may have something to fetch. */
+  liteSubscribed(topic: string, group: string): void {
+    this.#liteSubscribed.push({ topic, group });
+  }
+
+  /** Groups whose lite subscriptions changed since the last call. */
+  takeLiteSubscribed(): readonly { readonly topic: string; readonly group: string }[] {
+    const subscribed = this.#liteSubscribed;
+    if (subscribed.length > 0) this.#liteSubscribed = [];
+    return subscribed;
   }
 
   /** Remembers that something was handed out, unblocked, or becomes visible at another time. */
@@ -236,11 +260,12 @@ export class Tables {
     this.#drop(row);
     for (const queue of row.queues) if (queue !== undefined) this.#drop(queue);
     for (const group of this.groups.values()) {
-      for (const delivery of group.deliveries.get(row.config.name) ?? []) {
-        if (delivery !== undefined) this.#drop(delivery);
+      for (const delivery of group.deliveries.get(row.config.name)?.values() ?? []) {
+        this.#drop(delivery);
       }
       group.deliveries.delete(row.config.name);
     }
+    this.lite.dropParent(row.config.name);
   }
 
   putGroup(row: GroupRow): void {
@@ -254,8 +279,26 @@ export class Tables {
     this.groups.delete(row.config.name);
     this.#drop(row);
     for (const rows of row.deliveries.values()) {
-      for (const delivery of rows) if (delivery !== undefined) this.#drop(delivery);
+      for (const delivery of rows.values()) this.#drop(delivery);
     }
+    this.lite.dropGroup(row.config.name);
+  }
+
+  /** Drops where all groups stand in one queue. */
+  dropDeliveries(topic: string, queueId: number): void {
+    for (const group of this.groups.values()) {
+      const rows = group.deliveries.get(topic);
+      const row = rows?.get(queueId);
+      if (rows === undefined || row === undefined) continue;
+      rows.delete(queueId);
+      this.#drop(row);
+    }
+  }
+
+  /** Offset behind the newest message of a queue, or of a lite topic. */
+  endOffset(topic: TopicRow, queueId: number): number {
+    if (isLiteQueueId(queueId)) return this.lite.byId(topic.config.name, queueId)?.endOffset ?? 0;
+    return topic.queues[queueId]?.endOffset ?? 0;
   }
 
   queue(topic: TopicRow, queueId: number): QueueRow {
@@ -269,17 +312,17 @@ export class Tables {
   }
 
   delivery(group: string, topic: string, queueId: number): DeliveryRow | undefined {
-    return this.groups.get(group)?.deliveries.get(topic)?.[queueId];
+    return this.groups.get(group)?.deliveries.get(topic)?.get(queueId);
   }
 
   /** The row, made when there is none. */
   openDelivery(group: GroupRow, topic: string, queueId: number): DeliveryRow {
     let rows = group.deliveries.get(topic);
-    if (rows === undefined) group.deliveries.set(topic, (rows = []));
-    let row = rows[queueId];
+    if (rows === undefined) group.deliveries.set(topic, (rows = new Map<number, DeliveryRow>()));
+    let row = rows.get(queueId);
     if (row === undefined) {
       row = new DeliveryRow(group.config.name, topic, queueId, newDelivery(group.config.fifo));
-      rows[queueId] = row;
+      rows.set(queueId, row);
       this.#deleted.delete(row.key);
     }
     return row;
@@ -288,7 +331,7 @@ export class Tables {
   *deliveries(): Iterable<DeliveryRow> {
     for (const group of this.groups.values()) {
       for (const rows of group.deliveries.values()) {
-        for (const row of rows) if (row !== undefined) yield row;
+        yield* rows.values();
       }
     }
   }
@@ -303,6 +346,7 @@ export class Tables {
     }
     yield* this.groups.values();
     yield* this.deliveries();
+    yield* this.lite.rows();
   }
 
   /** Encodes what changed since the last call; the rows count as saved from here on. */
@@ -331,6 +375,7 @@ export class Tables {
     const [table, name = '', topicOrQueue = '', queue = ''] = key.split('/');
     if (key === this.shared.key) this.shared.decode(row);
     else if (key === this.cold.key) this.cold.decode(row);
+    else if (this.lite.load(key, row)) return;
     else if (table === 'topic') {
       const reader = openRow(row, key);
       const epoch = reader.varint();
@@ -347,7 +392,7 @@ export class Tables {
     } else openRow(row, key).fail('belongs to an unknown table');
   }
 
-  #drop(row: Row): void {
+  #drop(row: Pick<Row, 'key'>): void {
     this.#deleted.add(row.key);
   }
 }

@@ -165,7 +165,11 @@ class TelemetrySession implements ClientStream {
     const group =
       description.group === null ? null : groupBehaviour(this.#services, description.group);
     const reply = fitBackoff(
-      mergeSettings(settings, { language: this.#call.language, group }),
+      mergeSettings(settings, {
+        language: this.#call.language,
+        liteSubscriptionsMax: this.#services.settings.liteSubscriptionsMax,
+        group,
+      }),
       this.#call,
     );
     const first = this.#reply === null;

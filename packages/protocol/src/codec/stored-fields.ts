@@ -109,11 +109,18 @@ export function storedProperty(record: Buffer, name: string): string | null {
 const tagName = Buffer.from(propertyName.TAGS);
 const tagNameHash = propertyNameHash(propertyName.TAGS);
 const idName = Buffer.from(propertyName.UNIQ_KEY);
+const liteName = Buffer.from(propertyName.LITE_TOPIC);
+const liteNameHash = propertyNameHash(propertyName.LITE_TOPIC);
 const idNameHash = propertyNameHash(propertyName.UNIQ_KEY);
 
 /** The message's tag, null without one. */
 export function storedTag(record: Buffer): string | null {
   return findProperty(record, tagName, tagNameHash);
+}
+
+/** Name of the message's lite topic, null without one. */
+export function storedLiteTopic(record: Buffer): string | null {
+  return findProperty(record, liteName, liteNameHash);
 }
 
 /** The client's message id, null when the record has none. */
@@ -194,6 +201,8 @@ export function decodeStoredMessage(record: Buffer): StoredMessage {
     userProperties,
     messageGroup: properties.get(propertyName.SHARDING_KEY) ?? null,
     traceContext: properties.get(propertyName.TRACE_CONTEXT) ?? null,
+    liteTopic: properties.get(propertyName.LITE_TOPIC) ?? null,
+    priority: priorityOf(properties.get(propertyName.PRIORITY)),
     bornTimestampMs: storedBornTimestampMs(record),
     bornHost: properties.get(propertyName.BORN_HOST) ?? storedBornHost(record),
     gzip: (flags & sysFlag.COMPRESSED) !== 0,
@@ -213,4 +222,8 @@ export function decodeStoredMessage(record: Buffer): StoredMessage {
 export function splitKeys(keys: string | undefined, exact: string | undefined): string[] {
   if (exact !== undefined) return exact.split(KEY_SEPARATOR);
   return keys === undefined ? [] : keys.split(' ').filter((key) => key !== '');
+}
+
+function priorityOf(text: string | undefined): number | null {
+  return text === undefined ? null : Number(text) | 0;
 }

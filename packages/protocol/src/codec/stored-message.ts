@@ -212,11 +212,14 @@ function propertiesText(
   more: readonly string[] | undefined,
 ): string {
   const { tag, keys, messageGroup, traceContext, userProperties } = message;
+  const { liteTopic = null, priority = null } = message;
   let text = 'UNIQ_KEY\x01' + message.messageId + VALUE_END;
   if (tag !== null) text += 'TAGS\x01' + tag + VALUE_END;
   if (keys.length > 0) text += keysText(keys);
   if (messageGroup !== null) text += '__SHARDINGKEY\x01' + messageGroup + VALUE_END;
   if (traceContext !== null) text += 'TRACE_CONTEXT\x01' + traceContext + VALUE_END;
+  if (liteTopic !== null) text += '__LITE_TOPIC\x01' + liteTopic + VALUE_END;
+  if (priority !== null) text += '_SYS_MSG_PRIORITY_\x01' + String(priority) + VALUE_END;
   if (withBornHost && message.bornHost !== '')
     text += '__BORNHOST\x01' + message.bornHost + VALUE_END;
   if (more !== undefined) {

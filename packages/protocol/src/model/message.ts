@@ -17,6 +17,10 @@ export interface PublishMessage {
   readonly userProperties: readonly string[];
   readonly messageGroup: string | null;
   readonly traceContext: string | null;
+  /** Name below a topic of type LITE; null or left out on every other message. */
+  readonly liteTopic?: string | null;
+  /** On topics of type PRIORITY; null or left out on every other message. */
+  readonly priority?: number | null;
   readonly bornTimestampMs: number;
   readonly bornHost: string;
   /** The body is gzip-compressed by the sender. */

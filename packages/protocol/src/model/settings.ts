@@ -65,6 +65,8 @@ export interface SettingsMessage {
 export interface ServerSettings {
   readonly language: ClientLanguage;
   readonly maxBodySizeBytes?: number;
+  /** Of lite consumers; RocketMQ's default when left out. */
+  readonly liteSubscriptionsMax?: number;
   /** Of consumers: their group's row; null when the group does not exist yet. */
   readonly group: { readonly fifo: boolean; readonly maxAttempts: number } | null;
 }
@@ -129,7 +131,8 @@ export function mergeSettings(client: SettingsMessage, server: ServerSettings): 
       longPollingTimeout: durationMessage(settingsDefaults.longPollingMs),
       ...(lite
         ? {
-            liteSubscriptionQuota: settingsDefaults.liteSubscriptionQuota,
+            liteSubscriptionQuota:
+              server.liteSubscriptionsMax ?? settingsDefaults.liteSubscriptionQuota,
             maxLiteTopicSize: protocolLimits.liteTopicSizeBytesMax,
           }
         : {}),

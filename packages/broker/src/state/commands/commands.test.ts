@@ -50,6 +50,19 @@ const commands: readonly Command[] = [
   { kind: 'change-invisible', ...name, offsets: [5, 3], leaseId: 8, invisibleMs: 1, suspend: true },
   { kind: 'dead-letter', ...name, offset: 99 },
   { kind: 'renew-leases', ...name, leaseIds: [1, 300], invisibleMs: 60_000, release: false },
+  {
+    kind: 'lite-subscribe',
+    topic: 'L',
+    group: 'g',
+    clientId: 'client@1',
+    change: 'replace',
+    names: ['a', 'ä/b'],
+    starts: [0, 2_000_000],
+    subscriptionsMax: 2_000,
+    liteTopicsMax: 1_000_000,
+  },
+  { kind: 'lite-forget', topic: 'L', clients: [{ group: 'g', clientId: 'client@1' }] },
+  { kind: 'lite-expire', topic: 'L', ids: [1_048_576, 1_048_580], beforeMs: 1_700_000_000_000 },
 ];
 
 function codeOf(run: () => unknown): string {
@@ -114,7 +127,7 @@ describe('commands', () => {
 
   test('a kind or version of the future is refused by name', () => {
     const kind = encodeCommand(commands[1]!);
-    kind.writeUInt32BE(0x524d5100 + 60, 4);
+    kind.writeUInt32BE(0x524d5100 + 250, 4);
     expect(codeOf(() => decodeCommand(kind, 0, kind.length))).toBe('VERSION_UNSUPPORTED');
     const version = encodeCommand(commands[1]!);
     version[8] = 2;

@@ -162,7 +162,7 @@ function deliver(context: ApplyContext, command: Deliver): DeliveryGrant {
   const topic = tables.topics.get(command.topic);
   // Deleted, perhaps made anew, since the command was planned.
   if (group === undefined || topic?.epoch !== command.topicEpoch) return NOTHING_GRANTED;
-  if (command.endOffset > (topic.queues[command.queueId]?.endOffset ?? 0)) return NOTHING_GRANTED;
+  if (command.endOffset > tables.endOffset(topic, command.queueId)) return NOTHING_GRANTED;
   const row = tables.openDelivery(group, command.topic, command.queueId);
   const grant = row.state.deliver(command, tables.shared, nowMs);
   tables.changed(tables.shared);

@@ -48,9 +48,7 @@ function putGroup(context: ApplyContext, command: PutGroup): MqError | null {
   }
   if (ifMissing) return null;
   if (config.fifo !== row.config.fifo) {
-    const deliveries = [...row.deliveries.values()]
-      .flat()
-      .filter((delivery) => delivery !== undefined);
+    const deliveries = [...row.deliveries.values()].flatMap((rows) => [...rows.values()]);
     const busy = deliveries.find((delivery) => !delivery.state.quiet);
     if (busy !== undefined) {
       return new MqError(

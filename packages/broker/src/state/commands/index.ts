@@ -15,6 +15,14 @@ import {
   type RenewLeases,
 } from './delivery.js';
 import { deleteGroupKind, putGroupKind, type DeleteGroup, type PutGroup } from './groups.js';
+import {
+  liteExpireKind,
+  liteForgetKind,
+  liteSubscribeKind,
+  type LiteExpire,
+  type LiteForget,
+  type LiteSubscribe,
+} from './lite.js';
 import { deleteTopicKind, putTopicKind, type DeleteTopic, type PutTopic } from './topics.js';
 
 export { type ApplyContext } from './command-kind.js';
@@ -37,7 +45,10 @@ export type Command =
   | Ack
   | ChangeInvisible
   | DeadLetter
-  | RenewLeases;
+  | RenewLeases
+  | LiteSubscribe
+  | LiteForget
+  | LiteExpire;
 
 type Kinds = {
   readonly [K in Command['kind']]: CommandKind<Extract<Command, { readonly kind: K }>>;
@@ -55,6 +66,9 @@ const kinds: Kinds = {
   'change-invisible': changeInvisibleKind,
   'dead-letter': deadLetterKind,
   'renew-leases': renewLeasesKind,
+  'lite-subscribe': liteSubscribeKind,
+  'lite-forget': liteForgetKind,
+  'lite-expire': liteExpireKind,
 };
 
 const byNumber = new Map<number, CommandKind<never>>(

@@ -57,6 +57,12 @@ function putTopic(context: ApplyContext, command: PutTopic): MqError | null {
         'queues can only be added, or create the topic anew',
     );
   }
+  if (row.config.type === 'LITE' && config.queues !== row.config.queues) {
+    return new MqError(
+      'PRECONDITION_FAILED',
+      `topic ${config.name} is of type LITE: its ${row.config.queues} queues cannot become more, as each lite topic stays in its queue`,
+    );
+  }
   row.config = config;
   tables.changed(row);
   context.topicChanged(config.name, false);
