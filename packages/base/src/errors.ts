@@ -136,6 +136,11 @@ export const errorTable = {
     retryable: true,
     summary: 'the broker failed in an unexpected way',
   },
+  RECALL_FAILED: {
+    status: 50001,
+    retryable: false,
+    summary: 'the message cannot be recalled',
+  },
   HA_NOT_AVAILABLE: {
     status: 50002,
     retryable: true,

@@ -5,8 +5,13 @@ export interface KvEngine {
   get(key: Buffer): Promise<Buffer | null>;
   /** All pairs whose key starts with `prefix`, ascending. */
   scan(prefix: Buffer): AsyncIterable<KvPair>;
-  /** Pairs with from <= key < before, ascending; at most `countMax`. */
-  range(from: Buffer, before: Buffer, countMax: number): Promise<readonly KvPair[]>;
+  /** Pairs with from <= key < before, ascending; at most `countMax`, and after the first no more than fit `bytesMax`. */
+  range(
+    from: Buffer,
+    before: Buffer,
+    countMax: number,
+    bytesMax?: number,
+  ): Promise<readonly KvPair[]>;
   /** All of it or nothing, even across a crash; durable after the next `flush` or by itself some time later. */
   write(batch: KvBatch): Promise<void>;
   /** What was written before is durable when it resolves. */
@@ -107,8 +112,13 @@ export interface StateStore {
   load(): Promise<Checkpoint>;
   save(appliedIndex: number, rows: RowChanges, cold: RowChanges): Promise<void>;
   coldGet(key: string): Promise<Buffer | null>;
-  /** Cold rows with from <= key < before, ascending; at most `countMax`. */
-  coldRange(from: string, before: string, countMax: number): Promise<readonly ColdRow[]>;
+  /** Cold rows with from <= key < before, ascending; at most `countMax`, and no more than about `bytesMax` (at least one). */
+  coldRange(
+    from: string,
+    before: string,
+    countMax: number,
+    bytesMax?: number,
+  ): Promise<readonly ColdRow[]>;
   /** The last saved state survives a power cut once this resolves: call it before log entries behind it are dropped. */
   flush(): Promise<void>;
   close(): Promise<void>;

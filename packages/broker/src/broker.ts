@@ -183,6 +183,7 @@ export class Broker {
       clock: this.#clock,
       logger: this.#logger,
       settings: this.#settings,
+      timerSettings: this.#settings,
       brokerGroup: this.#settings.group,
       storeHost: parseStoredHost(joinHostPort(this.#addresses.host, this.#settings.remotingPort)),
     });
@@ -263,6 +264,12 @@ export class Broker {
       messaging: this.#messaging.probe,
       waitingPolls: () => this.#messaging.waitingPolls,
       lite: () => state.tables.lite.stats(),
+      timers: {
+        probe: this.#messaging.timers.probe,
+        pending: () => state.tables.timers.pending,
+        loaded: () => this.#messaging.timers.loaded,
+        loadedBytes: () => this.#messaging.timers.loadedBytes,
+      },
       log,
       ready,
     });

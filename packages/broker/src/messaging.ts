@@ -29,6 +29,19 @@ export interface SendResult {
   readonly firstQueueOffset: number;
 }
 
+/** A message, and when it shall be delivered; null = at once. */
+export interface TimedPublishMessage extends PublishMessage {
+  /** Unix milliseconds; may lie in the past. */
+  readonly deliveryTimestampMs: number | null;
+}
+
+export interface TimedSendResult {
+  /** 0 for a message that waits: it has no place yet. */
+  readonly queueOffset: number;
+  /** '' unless the message waits. */
+  readonly recallHandle: string;
+}
+
 export interface ReceiveRequest {
   readonly group: string;
   readonly topic: string;
@@ -79,6 +92,19 @@ export interface Messaging {
 
   /** Stores all messages in one queue, in order, in one entry. `queueId` null = round robin, or by message group. */
   send(topic: TopicConfig, messages: readonly PublishMessage[]): Promise<SendResult>;
+  /**
+   * Stores messages each of which is delivered at its time, in one entry. One result per message, in order; rejects with
+   * TOO_MANY_REQUESTS when too many messages wait.
+   */
+  sendTimed(
+    topic: TopicConfig,
+    messages: readonly TimedPublishMessage[],
+  ): Promise<readonly TimedSendResult[]>;
+  /**
+   * Takes back a message that waits for its time.
+   * @returns its message id; rejects with RECALL_FAILED for what is no handle, or was delivered
+   */
+  recall(topic: string, handle: string): Promise<string>;
   /** [] when nothing came in time. Creates the group with defaults on first use. */
   receive(request: ReceiveRequest): Promise<readonly DeliveredMessage[]>;
   /** One entry per target, in order: null = acknowledged. */

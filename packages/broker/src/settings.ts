@@ -1,8 +1,10 @@
 import { commitLogSettings } from '@raftmq/broker-store';
 import { checkRaftCoreConfig, raftCoreSettings, raftDriverSettings } from '@raftmq/raft';
 import { type SettingsOf } from '@raftmq/base';
+import { parseDelayLevels } from '@raftmq/protocol';
 import { checkNodeSettings, nodeSettings } from './config.js';
 import { messagingServiceSettings } from './messaging-service/settings.js';
+import { timerSettings } from './timers/settings.js';
 import { stateSettings } from './state/settings.js';
 
 /** All settings of a broker: its own, and those of the parts that it opens. `--help` prints this table. */
@@ -10,6 +12,7 @@ export const brokerSettings = {
   ...nodeSettings,
   ...commitLogSettings,
   ...messagingServiceSettings,
+  ...timerSettings,
   ...stateSettings,
   ...raftDriverSettings,
   ...raftCoreSettings,
@@ -23,5 +26,6 @@ export type BrokerSettings = SettingsOf<typeof brokerSettings>;
  */
 export function checkBrokerSettings(settings: BrokerSettings): void {
   checkNodeSettings(settings);
+  parseDelayLevels(settings.messageDelayLevel);
   checkRaftCoreConfig(settings);
 }

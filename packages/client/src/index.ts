@@ -19,6 +19,7 @@ export { SimpleConsumer, type SimpleConsumerOptions } from './consumer/simple-co
 export { type FilterInput, type SubscriptionsInput } from './consumer/subscription.js';
 export { addressesOf, parseEndpoints } from './endpoints.js';
 export { type ClientCredentials, type ClientOptions } from './options.js';
+export { type DeliveryTimeInput } from './producer/delivery-time.js';
 export { type MessageInput, type SendReceipt } from './producer/message.js';
 export { Producer, type ProducerOptions } from './producer/producer.js';
 export { type BrokerTarget, type Route } from './route-cache.js';

@@ -23,6 +23,7 @@ export const messagingPath = {
   ackMessage: `${SERVICE}AckMessage`,
   forwardToDeadLetterQueue: `${SERVICE}ForwardMessageToDeadLetterQueue`,
   changeInvisibleDuration: `${SERVICE}ChangeInvisibleDuration`,
+  recallMessage: `${SERVICE}RecallMessage`,
   notifyClientTermination: `${SERVICE}NotifyClientTermination`,
   telemetry: `${SERVICE}Telemetry`,
 } as const;

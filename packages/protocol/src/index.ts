@@ -76,6 +76,14 @@ export {
   type RouteRequest,
   type RouteResponse,
 } from './codec/route.js';
+export {
+  decodeRecallMessageRequest,
+  decodeRecallMessageResponse,
+  encodeRecallMessageRequest,
+  encodeRecallMessageResponse,
+  type RecallRequest,
+  type RecallResponse,
+} from './codec/recall.js';
 export { encodeSendMessageRequest, type OutgoingMessage } from './codec/send-encode.js';
 export {
   decodeSendMessageRequest,
@@ -118,6 +126,7 @@ export {
   type StoredHost,
 } from './codec/stored-host.js';
 export {
+  placeStoredMessage,
   prepareStoredMessage,
   STORED_MESSAGE_MAGIC,
   storedMessageSizeBytes,
@@ -144,6 +153,7 @@ export {
   settingsDefaults,
   type SendLimits,
 } from './limits.js';
+export { DEFAULT_DELAY_LEVELS, delayOfLevel, parseDelayLevels } from './model/delay-levels.js';
 export { fifoQueueIndex, javaStringHashCode, jumpConsistentHash } from './model/fifo-queue.js';
 export { parseClientLanguage, type ClientLanguage } from './model/language.js';
 export {
@@ -204,6 +214,12 @@ export {
   type ClaimedReceipt,
   type ReceiptHandle,
 } from './receipt-handle.js';
+export {
+  peekRecallHandle,
+  RecallHandles,
+  type ClaimedRecall,
+  type RecallHandle,
+} from './recall-handle.js';
 export {
   encodeStatusResponse,
   OK_STATUS,

@@ -24,8 +24,8 @@ export const protocolLimits = {
   /** Ours. */
   traceContextSizeBytesMax: 4 * KIB,
   liteTopicSizeBytesMax: 64,
-  /** How far ahead a delivery time may lie. */
-  delayMsMax: 24 * HOUR_MS,
+  /** How far ahead a delivery time may lie; a broker may set less, or more. */
+  delayMsMax: 40 * 24 * HOUR_MS,
   transactionRecoveryMsMax: HOUR_MS,
   /** Ours: messages in one SendMessage call. */
   messagesPerSendMax: 8192,

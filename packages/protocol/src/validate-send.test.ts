@@ -57,7 +57,10 @@ const faults: [string, Overrides][] = [
     'BAD_REQUEST',
     { system: { messageType: 4, orphanedTransactionRecoveryDuration: { seconds: 3601 } } },
   ],
-  ['ILLEGAL_DELIVERY_TIME', { system: { deliveryTimestamp: seconds(nowMs + 86_400_001) } }],
+  [
+    'ILLEGAL_DELIVERY_TIME',
+    { system: { deliveryTimestamp: seconds(nowMs + 40 * 86_400_000 + 1) } },
+  ],
   ['ILLEGAL_MESSAGE_GROUP', { system: { messageGroup: 'x'.repeat(64) } }],
   ['MESSAGE_CORRUPTED', { system: { bodyDigest: { type: 2, checksum: '00' } } }],
   ['MESSAGE_PROPERTY_CONFLICT_WITH_TYPE', { system: { messageGroup: 'g' } }],
@@ -185,12 +188,20 @@ describe('texts', () => {
 });
 
 describe('times', () => {
-  test('a delivery time may lie in the past, and up to 24 h ahead', () => {
-    for (const ms of [0, nowMs - 1000, nowMs + 86_400_000]) {
+  test('a delivery time may lie in the past, and up to 40 days ahead', () => {
+    for (const ms of [0, nowMs - 1000, nowMs + 40 * 86_400_000]) {
       expect(() =>
         validate([one({ system: { deliveryTimestamp: seconds(ms) } })], 'DELAY'),
       ).not.toThrow();
     }
+  });
+  test('the limit is in the text, in days too', () => {
+    const late = one({ system: { deliveryTimestamp: seconds(nowMs + 2 ** 40) } });
+    expect(() => validate([late], 'DELAY')).toThrow(/3456000000 ms \(40 days\)/);
+  });
+  test('a message of a message group has none', () => {
+    const system = { messageGroup: 'g', deliveryTimestamp: seconds(nowMs + 1000) };
+    expectCode('MESSAGE_PROPERTY_CONFLICT_WITH_TYPE', [one({ system })], 'MIXED');
   });
   test('a transactional message has none', () => {
     const system = { messageType: 4, messageGroup: 'g', deliveryTimestamp: seconds(nowMs) };

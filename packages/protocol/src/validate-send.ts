@@ -186,7 +186,7 @@ function checkTimes(message: DecodedMessage, limits: SendLimits, nowMs: number):
   if (deliveryMs - nowMs > limits.delayMsMax) {
     throw new MqError(
       'ILLEGAL_DELIVERY_TIME',
-      `the delivery time lies more than ${limits.delayMsMax} ms ahead; choose an earlier one`,
+      `the delivery time lies ${deliveryMs - nowMs} ms ahead; the limit is ${limits.delayMsMax} ms (${daysText(limits.delayMsMax)}): choose an earlier one`,
     );
   }
   if (transaction) {
@@ -197,6 +197,10 @@ function checkTimes(message: DecodedMessage, limits: SendLimits, nowMs: number):
   }
 }
 
+function daysText(durationMs: number): string {
+  return `${Number((durationMs / 86_400_000).toFixed(3))} days`;
+}
+
 function checkGroup(message: DecodedMessage, limits: SendLimits): void {
   const group = message.messageGroup;
   if (group !== null) {
@@ -205,6 +209,12 @@ function checkGroup(message: DecodedMessage, limits: SendLimits): void {
       throw new MqError(
         'ILLEGAL_MESSAGE_GROUP',
         `the message group must not be blank, have control characters, nor reach ${limits.messageGroupSizeBytesEnd} bytes`,
+      );
+    }
+    if (message.deliveryTimestampMs !== null) {
+      throw new MqError(
+        'MESSAGE_PROPERTY_CONFLICT_WITH_TYPE',
+        'a message with a delivery time cannot have a message group; leave one of them out',
       );
     }
   }

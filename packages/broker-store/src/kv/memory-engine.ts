@@ -17,16 +17,24 @@ export class MemoryKvEngine implements KvEngine {
       yield { key: Buffer.from(key, 'latin1'), value: Buffer.from(this.#rows.get(key)!) };
   }
 
-  async range(from: Buffer, before: Buffer, countMax: number): Promise<readonly KvPair[]> {
+  async range(
+    from: Buffer,
+    before: Buffer,
+    countMax: number,
+    bytesMax = Infinity,
+  ): Promise<readonly KvPair[]> {
     const first = from.toString('latin1');
     const end = before.toString('latin1');
     const keys = [...this.#rows.keys()].filter((key) => key >= first && key < end).sort();
-    return keys
-      .slice(0, countMax)
-      .map((key) => ({
-        key: Buffer.from(key, 'latin1'),
-        value: Buffer.from(this.#rows.get(key)!),
-      }));
+    const pairs: KvPair[] = [];
+    let bytesLeft = bytesMax;
+    for (const key of keys.slice(0, countMax)) {
+      const value = this.#rows.get(key)!;
+      bytesLeft -= value.length;
+      if (bytesLeft < 0 && pairs.length > 0) break;
+      pairs.push({ key: Buffer.from(key, 'latin1'), value: Buffer.from(value) });
+    }
+    return pairs;
   }
 
   async write(batch: KvBatch): Promise<void> {

@@ -49,11 +49,22 @@ class RocksDbEngine implements KvEngine {
     });
   }
 
-  async range(from: Buffer, before: Buffer, countMax: number): Promise<readonly KvPair[]> {
+  async range(
+    from: Buffer,
+    before: Buffer,
+    countMax: number,
+    bytesMax = Infinity,
+  ): Promise<readonly KvPair[]> {
     const pairs: KvPair[] = [];
-    const options = { capacity: Math.min(countMax, 256), limit: countMax };
-    for await (const pair of this.#db.iterator({ gte: from, lt: before }, options))
+    // The iterator reads ahead by its capacity, whatever the size of the values.
+    const capacity = Math.min(countMax, bytesMax === Infinity ? 256 : 32);
+    let bytesLeft = bytesMax;
+    const bounds = { gte: from, lt: before };
+    for await (const pair of this.#db.iterator(bounds, { capacity, limit: countMax })) {
+      bytesLeft -= pair.value.length;
+      if (bytesLeft < 0 && pairs.length > 0) break;
       pairs.push(pair);
+    }
     return pairs;
   }
 

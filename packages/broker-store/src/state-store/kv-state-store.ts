@@ -60,10 +60,15 @@ export class KvStateStore implements StateStore {
     return this.#kv.get(Buffer.from(COLD_PREFIX + key));
   }
 
-  async coldRange(from: string, before: string, countMax: number): Promise<readonly ColdRow[]> {
+  async coldRange(
+    from: string,
+    before: string,
+    countMax: number,
+    bytesMax?: number,
+  ): Promise<readonly ColdRow[]> {
     const first = Buffer.from(COLD_PREFIX + from);
     const end = Buffer.from(COLD_PREFIX + before);
-    const pairs = await this.#kv.range(first, end, countMax);
+    const pairs = await this.#kv.range(first, end, countMax, bytesMax);
     return pairs.map(({ key, value }) => ({
       key: key.toString('latin1', COLD_PREFIX.length),
       value,

@@ -17,6 +17,8 @@ import {
   type PublishMessage,
   type ReceiveRequest,
   type SendResult,
+  type TimedPublishMessage,
+  type TimedSendResult,
   type TopicConfig,
 } from '../messaging.js';
 import { EdgeProbe } from '../ops/edge-probe.js';
@@ -80,6 +82,7 @@ export class FakeMessaging implements Messaging {
   readonly topicMap = new Map<string, TopicConfig>();
   readonly groupMap = new Map<string, GroupConfig>();
   readonly sent: { topic: string; messages: readonly PublishMessage[] }[] = [];
+  readonly recalled: { topic: string; handle: string }[] = [];
   readonly received: ReceiveRequest[] = [];
   readonly seen: string[] = [];
   readonly gone: string[] = [];
@@ -111,6 +114,21 @@ export class FakeMessaging implements Messaging {
     this.#fail();
     this.sent.push({ topic: topic.name, messages });
     return { queueId: 0, firstQueueOffset: 7 };
+  }
+
+  async sendTimed(
+    topic: TopicConfig,
+    messages: readonly TimedPublishMessage[],
+  ): Promise<readonly TimedSendResult[]> {
+    this.#fail();
+    this.sent.push({ topic: topic.name, messages });
+    return messages.map((message) => ({ queueOffset: 0, recallHandle: `h-${message.messageId}` }));
+  }
+
+  async recall(topic: string, handle: string): Promise<string> {
+    this.#fail();
+    this.recalled.push({ topic, handle });
+    return 'recalled-id';
   }
 
   async receive(request: ReceiveRequest): Promise<readonly DeliveredMessage[]> {
@@ -305,6 +323,7 @@ export class EdgeFixture {
         requestTimeoutMaxMs: 60_000,
         settingsBytesMax: 4096,
         settingsPerMinuteMax: 5,
+        timerDelayMaxMs: 40 * 86_400_000,
       },
       messaging,
       forwarder: this.forwarder,

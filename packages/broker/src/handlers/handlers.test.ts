@@ -142,13 +142,11 @@ describe('SendMessage', () => {
     });
   });
 
-  it('says that timed messages are not offered, to a topic that takes them', async () => {
+  it('says which types are not offered, to a topic that takes them', async () => {
     edge.addTopic({ name: 'orders', type: 'MIXED' });
-    const { status } = await send([
-      message({ deliveryTimestampMs: 5, messageType: messageType.DELAY }),
-    ]);
+    const { status } = await send([message({ messageType: messageType.TRANSACTION })]);
     expect(status.code).toBe(statusCode.NOT_IMPLEMENTED);
-    expect(status.message).toContain('DELAY');
+    expect(status.message).toContain('TRANSACTION');
   });
 
   it('refuses a topic that is closed for writing, and everything while the disk is full', async () => {

@@ -7,6 +7,7 @@ import { heartbeat } from './heartbeat.js';
 import { notifyClientTermination } from './notify-client-termination.js';
 import { queryAssignment } from './query-assignment.js';
 import { queryRoute } from './query-route.js';
+import { recallMessage } from './recall-message.js';
 import { receiveMessage } from './receive-message.js';
 import { sendMessage } from './send-message.js';
 import { type EdgeServices } from './services.js';
@@ -26,5 +27,6 @@ export function messagingServiceMethods(services: EdgeServices): readonly RawMet
     changeInvisibleDuration(services),
     forwardMessageToDeadLetterQueue(services),
     syncLiteSubscription(services),
+    recallMessage(services),
   ];
 }

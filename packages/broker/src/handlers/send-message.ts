@@ -24,10 +24,11 @@ import { reportUnexpected, topicOf, type EdgeServices } from './services.js';
 
 /** SendMessage: stores the messages of one call, all or none, and answers when a majority of the replicas has them. */
 export function sendMessage(services: EdgeServices): RawMethod {
+  const limits = { ...protocolLimits, delayMsMax: services.settings.timerDelayMaxMs };
   return unaryMethod(services, 'SendMessage', async (call, request) => {
     const nowMs = services.clock.wallMs();
     const send = decodeSendMessageRequest(request, { peer: call.peer, nowMs });
-    validateSendContent(send, protocolLimits, nowMs);
+    validateSendContent(send, limits, nowMs);
     const name = topicOf(send.topic, call);
     const group =
       services.messaging.topic(name) !== null
@@ -53,7 +54,7 @@ async function store(services: EdgeServices, send: SendRequest, name: string): P
   validateSendTopic(send, topic === null ? null : topic.type);
   if ((topic!.permission & WRITABLE) === 0) throw notAllowed(name, 'writable');
   checkOffered(send.messages);
-  if (hasSeveralGroups(send.messages)) return storeByGroup(services, topic!, send.messages);
+  if (needsParts(send.messages)) return storeInParts(services, topic!, send.messages);
   const { firstQueueOffset } = await messaging.send(topic!, send.messages);
   count(services, name, send.messages);
   return encodeSendOkResponse(send.messages, firstQueueOffset);
@@ -62,10 +63,10 @@ async function store(services: EdgeServices, send: SendRequest, name: string): P
 function checkOffered(messages: readonly DecodedMessage[]): void {
   for (let i = 0; i < messages.length; i++) {
     const type = messages[i]!.messageType;
-    if (type !== messageType.DELAY && type !== messageType.TRANSACTION) continue;
+    if (type !== messageType.TRANSACTION) continue;
     throw new MqError(
       'NOT_IMPLEMENTED',
-      `messages of type ${messageTypeName(type)} are not offered by this version; send NORMAL, FIFO, LITE or PRIORITY messages`,
+      `messages of type ${messageTypeName(type)} are not offered by this version; send them as another type`,
     );
   }
 }
@@ -77,18 +78,30 @@ function goTogether(a: DecodedMessage, b: DecodedMessage): boolean {
   );
 }
 
-function hasSeveralGroups(messages: readonly DecodedMessage[]): boolean {
-  for (let i = 1; i < messages.length; i++) {
+/** The messages do not all go to one queue at once. */
+function needsParts(messages: readonly DecodedMessage[]): boolean {
+  for (let i = 0; i < messages.length; i++) {
+    if (messages[i]!.deliveryTimestampMs !== null) return true;
     if (!goTogether(messages[i]!, messages[0]!)) return true;
   }
   return false;
 }
 
+/** What became of one message of a call. */
+interface PartOutcome {
+  readonly offset: number;
+  readonly recallHandle: string;
+  readonly error: unknown;
+}
+
+/** Key of the part of messages with a delivery time; those of the other parts have NULs. */
+const TIMED = 'timed';
+
 /**
- * Messages of several message groups in one call go to the queue of each group, so they are stored in parts, and each
- * part has an outcome of its own.
+ * Messages of several message groups in one call go to the queue of each group, and those with a delivery time wait, so
+ * they are stored in parts, and each part has an outcome of its own.
  */
-async function storeByGroup(
+async function storeInParts(
   services: EdgeServices,
   topic: TopicConfig,
   messages: readonly DecodedMessage[],
@@ -96,42 +109,64 @@ async function storeByGroup(
   const parts = new Map<string, DecodedMessage[]>();
   for (const message of messages) {
     const { messageGroup, liteTopic, priority } = message;
-    const place = `${messageGroup ?? ''}\0${liteTopic ?? ''}\0${priority ?? ''}`;
+    const place =
+      message.deliveryTimestampMs === null
+        ? `${messageGroup ?? ''}\0${liteTopic ?? ''}\0${priority ?? ''}`
+        : TIMED;
     const part = parts.get(place);
     if (part === undefined) parts.set(place, [message]);
     else part.push(message);
   }
-  const outcomes = new Map<DecodedMessage, { offset: number; error: unknown }>();
+  const outcomes = new Map<DecodedMessage, PartOutcome>();
   await Promise.all(
-    [...parts.values()].map(async (part) => {
-      try {
-        const { firstQueueOffset } = await services.messaging.send(topic, part);
-        count(services, topic.name, part);
-        part.forEach((message, i) =>
-          outcomes.set(message, { offset: firstQueueOffset + i, error: null }),
-        );
-      } catch (error) {
-        if (!isMqError(error)) reportUnexpected(services, 'SendMessage', error);
-        for (const message of part) outcomes.set(message, { offset: 0, error });
-      }
+    [...parts].map(async ([place, part]) => {
+      const results = await storePart(services, topic, part, place === TIMED);
+      part.forEach((message, i) => outcomes.set(message, results[i]!));
     }),
   );
   throwIfAllFailedAlike([...outcomes.values()].map(({ error }) => error));
   const entries = messages.map((message) => {
-    const { offset, error } = outcomes.get(message)!;
+    const { offset, recallHandle, error } = outcomes.get(message)!;
     const status = error === null ? OK_STATUS : statusOf(error);
-    return {
-      status,
-      messageId: message.messageId,
-      transactionId: message.messageId,
-      offset,
-      recallHandle: '',
-    };
+    const { messageId } = message;
+    return { status, messageId, transactionId: messageId, offset, recallHandle };
   });
   return encodeSendMessageResponse({
     status: commonStatus(entries.map((entry) => entry.status)),
     entries,
   });
+}
+
+async function storePart(
+  services: EdgeServices,
+  topic: TopicConfig,
+  part: readonly DecodedMessage[],
+  timed: boolean,
+): Promise<readonly PartOutcome[]> {
+  const { messaging } = services;
+  try {
+    let outcomes: readonly PartOutcome[];
+    if (timed) {
+      const results = await messaging.sendTimed(topic, part);
+      outcomes = results.map(({ queueOffset, recallHandle }) => ({
+        offset: queueOffset,
+        recallHandle,
+        error: null,
+      }));
+    } else {
+      const { firstQueueOffset } = await messaging.send(topic, part);
+      outcomes = part.map((_, i) => ({
+        offset: firstQueueOffset + i,
+        recallHandle: '',
+        error: null,
+      }));
+    }
+    count(services, topic.name, part);
+    return outcomes;
+  } catch (error) {
+    if (!isMqError(error)) reportUnexpected(services, 'SendMessage', error);
+    return part.map(() => ({ offset: 0, recallHandle: '', error }));
+  }
 }
 
 /** One reason for everything is the failure of the whole call; HA_NOT_AVAILABLE then means that nothing was stored. */

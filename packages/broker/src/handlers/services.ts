@@ -21,6 +21,7 @@ export interface EdgeServices {
     | 'requestTimeoutMaxMs'
     | 'settingsBytesMax'
     | 'settingsPerMinuteMax'
+    | 'timerDelayMaxMs'
   >;
   readonly messaging: Messaging;
   readonly forwarder: Forwarder;

@@ -4,7 +4,6 @@ import { type CommitLogReader, type QueueIndex } from '@raftmq/broker-store';
 import {
   fifoQueueIndex,
   prepareStoredMessage,
-  protocolLimits,
   RECEIPT_SECRET_SIZE_BYTES,
   settingsDefaults,
   UNKNOWN_HOST,
@@ -24,6 +23,8 @@ import {
   type PublishMessage,
   type ReceiveRequest,
   type SendResult,
+  type TimedPublishMessage,
+  type TimedSendResult,
   type TopicConfig,
 } from '../messaging.js';
 import { type DeliveryOutcome } from '../pop/delivery.js';
@@ -33,6 +34,8 @@ import {
   type StateListener,
   type StateNews,
 } from '../state/state-machine.js';
+import { timerConfig, type TimerSettings } from '../timers/settings.js';
+import { TimerService } from '../timers/timer-service.js';
 import { DeadLetters } from './dead-letters.js';
 import { NextOffsets } from './next-offsets.js';
 import { offsetByTimestamp } from './offset-by-time.js';
@@ -41,6 +44,7 @@ import { RecordsProposer, SendProposal, type ProposedRecord, type Proposer } fro
 import { forgedReceipt, receiptError, Receipts } from './receipts.js';
 import { Receiver } from './receiver.js';
 import { Renewals } from './renewals.js';
+import { sendSizeBytes } from './send-size.js';
 import { type MessagingServiceSettings } from './settings.js';
 
 export interface MessagingServiceOptions {
@@ -51,6 +55,8 @@ export interface MessagingServiceOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly settings: MessagingServiceSettings;
+  /** Defaults when left out. */
+  readonly timerSettings?: Partial<TimerSettings>;
   /** Name of the broker group; part of every receipt handle. */
   readonly brokerGroup: string;
   /** Address written into stored messages; unknown when left out. */
@@ -61,8 +67,6 @@ export interface MessagingServiceOptions {
 
 const READABLE = 4;
 const WRITABLE = 2;
-/** Messages of one send call together, as stored: they become part of one entry. */
-const SEND_SIZE_BYTES_MAX = protocolLimits.sendBodiesSizeBytesMax + 16 * 1024 * 1024;
 
 /** {@link Messaging} on top of the state machine and whatever takes proposals. Knows nothing of the wire. */
 export class MessagingService implements Messaging, StateListener {
@@ -77,6 +81,7 @@ export class MessagingService implements Messaging, StateListener {
   readonly #deadLetters: DeadLetters;
   readonly #renewals: Renewals;
   readonly #lite: LiteService;
+  readonly timers: TimerService;
   readonly #storeHost: StoredHost;
   /** Next queue of the round robin, by topic. */
   readonly #rotation = new Map<string, number>();
@@ -140,6 +145,17 @@ export class MessagingService implements Messaging, StateListener {
       settings,
       clientExpiryMs: settingsDefaults.clientExpiryMs,
     });
+    this.timers = new TimerService({
+      tables,
+      proposer: options.proposer,
+      records: proposer,
+      offsets: this.#offsets,
+      clock,
+      logger,
+      settings: timerConfig(options.timerSettings),
+      brokerGroup: options.brokerGroup,
+      storeHost,
+    });
     state.setListener(this);
   }
 
@@ -173,16 +189,10 @@ export class MessagingService implements Messaging, StateListener {
   }
 
   async send(topic: TopicConfig, messages: readonly PublishMessage[]): Promise<SendResult> {
-    this.#needLeader();
     assert(messages.length > 0, 'a send call has messages');
-    const row = this.#state.tables.topics.get(topic.name);
-    if (row === undefined)
-      throw new MqError('TOPIC_NOT_FOUND', `topic ${topic.name} does not exist`);
-    if ((row.config.permission & WRITABLE) === 0) {
-      throw new MqError('FORBIDDEN', `topic ${topic.name} is not writable`);
-    }
+    const config = this.#writable(topic.name);
     const prepared = this.#prepare(topic.name, messages);
-    const queueId = this.#queueFor(row.config, messages);
+    const queueId = this.#queueFor(config, messages);
     const result = await new Promise<SendResult>((resolve, reject) => {
       this.#options.proposer.propose(
         new SendProposal(prepared, queueId, this.#offsets, resolve, reject),
@@ -193,6 +203,31 @@ export class MessagingService implements Messaging, StateListener {
     });
     this.probe.messagesSent += messages.length;
     return result;
+  }
+
+  async sendTimed(
+    topic: TopicConfig,
+    messages: readonly TimedPublishMessage[],
+  ): Promise<readonly TimedSendResult[]> {
+    assert(messages.length > 0, 'a send call has messages');
+    this.#needLeader();
+    // The recall handles need it.
+    if (!this.#receipts.ready) await this.#ensureSecret();
+    const config = this.#writable(topic.name);
+    const queueId = this.#queueFor(config, messages);
+    try {
+      const results = await this.timers.send(topic.name, messages, queueId);
+      this.probe.messagesSent += messages.length;
+      return results;
+    } catch (error) {
+      this.probe.sendsFailed++;
+      throw error;
+    }
+  }
+
+  async recall(topic: string, handle: string): Promise<string> {
+    this.#needLeader();
+    return this.timers.recall(topic, handle);
   }
 
   async receive(request: ReceiveRequest): Promise<readonly DeliveredMessage[]> {
@@ -359,6 +394,7 @@ export class MessagingService implements Messaging, StateListener {
     this.#stopped = true;
     this.#renewals.stop();
     this.#lite.stop();
+    this.timers.stop();
     this.#polls.failAll(
       new MqError('HA_NOT_AVAILABLE', 'this replica is stopping; ask another one'),
     );
@@ -375,10 +411,12 @@ export class MessagingService implements Messaging, StateListener {
       this.#secretProposed = null;
       this.#renewals.start();
       this.#lite.start();
+      this.timers.start();
       queueMicrotask(() => this.#secretAtStart());
     } else if (before.writable && !status.writable) {
       this.#renewals.stop();
       this.#lite.stop();
+      this.timers.stop();
       this.#polls.failAll(notLeading());
       this.#receiver.reset();
     }
@@ -388,10 +426,13 @@ export class MessagingService implements Messaging, StateListener {
   applied(news: StateNews): void {
     for (const topic of news.topicsDeleted) {
       this.#rotation.delete(topic);
+      this.timers.forgetTopic(topic);
       this.#receiver.forgetTopic(topic);
       this.#polls.failAll(new MqError('TOPIC_NOT_FOUND', `topic ${topic} was deleted`), topic);
     }
-    if (!this.#role.writable || this.#polls.size === 0) return;
+    if (!this.#role.writable) return;
+    this.timers.applied(news.timers);
+    if (this.#polls.size === 0) return;
     if (this.#wakes.size === 0) queueMicrotask(() => this.#wakeAll());
     for (const topic of news.arrivals) this.#wakes.set(topic.config.name, null);
     for (const { topic, group } of [...news.touched, ...news.liteSubscribed]) {
@@ -409,6 +450,17 @@ export class MessagingService implements Messaging, StateListener {
       if (groups === null) this.#polls.wake(topic, null);
       else for (const group of groups) this.#polls.wake(topic, group);
     }
+  }
+
+  /** The topic's settings as they are now. @throws MqError HA_NOT_AVAILABLE, TOPIC_NOT_FOUND, FORBIDDEN */
+  #writable(topic: string): TopicConfig {
+    this.#needLeader();
+    const config = this.topic(topic);
+    if (config === null) throw new MqError('TOPIC_NOT_FOUND', `topic ${topic} does not exist`);
+    if ((config.permission & WRITABLE) === 0) {
+      throw new MqError('FORBIDDEN', `topic ${topic} is not writable`);
+    }
+    return config;
   }
 
   #needLeader(): void {
@@ -434,18 +486,9 @@ export class MessagingService implements Messaging, StateListener {
   #prepare(topic: string, messages: readonly PublishMessage[]): readonly PreparedMessage[] {
     const options = { storeHost: this.#storeHost };
     const prepared: PreparedMessage[] = new Array<PreparedMessage>(messages.length);
-    let sizeBytes = 0;
-    for (let i = 0; i < messages.length; i++) {
+    for (let i = 0; i < messages.length; i++)
       prepared[i] = prepareStoredMessage(messages[i]!, topic, options);
-      sizeBytes += prepared[i]!.sizeBytes;
-    }
-    if (sizeBytes > SEND_SIZE_BYTES_MAX) {
-      throw new MqError(
-        'PAYLOAD_TOO_LARGE',
-        `the messages of one call take ${sizeBytes} bytes; the limit is ${SEND_SIZE_BYTES_MAX}: send them in several calls`,
-      );
-    }
-    this.probe.messageBytesSent += sizeBytes;
+    this.probe.messageBytesSent += sendSizeBytes(prepared);
     return prepared;
   }
 

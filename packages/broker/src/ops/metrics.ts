@@ -9,6 +9,8 @@ import { type DiskWatermark } from './disk-watermark.js';
 import { compatibilityMetrics, edgeMetrics } from './edge-metrics.js';
 import { type EdgeProbe } from './edge-probe.js';
 import { type LiteStats } from '../lite/lite-table.js';
+import { type TimerProbe } from '../timers/probe.js';
+import { timerMetrics } from './timer-metrics.js';
 import { deliveryMetrics, raftMetrics, storeMetrics } from './replica-metrics.js';
 
 /** Everything that metrics are read from; all plain fields. */
@@ -29,6 +31,12 @@ export interface MetricsSource {
   readonly messaging: MessagingProbe;
   readonly waitingPolls: () => number;
   readonly lite: () => LiteStats;
+  readonly timers: {
+    readonly probe: TimerProbe;
+    readonly pending: () => number;
+    readonly loaded: () => number;
+    readonly loadedBytes: () => number;
+  };
   readonly log: {
     readonly firstPosition: number;
     readonly endPosition: number;
@@ -50,6 +58,7 @@ export function brokerMetrics(source: MetricsSource): readonly ProbedMetric[] {
     ...raftMetrics(source),
     ...storeMetrics(source),
     ...deliveryMetrics(source),
+    ...timerMetrics(source),
     ...compatibilityMetrics(source),
   ];
 }

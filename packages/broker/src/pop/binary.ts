@@ -132,6 +132,11 @@ export class BinaryReader {
     return value;
   }
 
+  /** Passes over whatever is left. */
+  discard(): void {
+    this.#at = this.#end;
+  }
+
   /** Asserts that nothing is left. */
   finish(): void {
     if (this.remainingBytes !== 0) this.fail(`has ${this.remainingBytes} bytes too many`);

@@ -34,6 +34,14 @@ test('rows are seen wherever they lie, through checkpoints at any time', async (
     const rows = await cold.range(from, 'timer/~', countMax);
     const expected = [...model].filter(([other]) => other >= from).sort();
     expect(rows.map((row) => [row.key, row.value.toString()])).toEqual(expected.slice(0, countMax));
+    const bytesMax = prng.integer(1, 60);
+    const some = await cold.range(from, 'timer/~', countMax, bytesMax);
+    let left = bytesMax;
+    const fitting = expected.slice(0, countMax).filter(([, value], i) => {
+      left -= value.length;
+      return i === 0 || left >= 0;
+    });
+    expect(some.map((row) => row.key)).toEqual(fitting.map(([other]) => other));
     expect(cold.count).toBe(model.size);
   }
 });

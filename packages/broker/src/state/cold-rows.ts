@@ -56,29 +56,49 @@ export class ColdRows {
     return recent === undefined ? this.#store.coldGet(key) : recent;
   }
 
-  /** Rows with from <= key < before, ascending, as of some moment during the call; at most `countMax`. */
-  async range(from: string, before: string, countMax: number): Promise<readonly ColdRow[]> {
-    const recent = new Map<string, Buffer | null>();
-    for (const rows of [this.#saving, this.#unsaved]) {
-      for (const [key, value] of rows) if (key >= from && key < before) recent.set(key, value);
+  /**
+   * Rows with from <= key < before, ascending, as of some moment during the call; at most `countMax`, and after the
+   * first one no more than fit into `bytesMax`. Looks at all unsaved keys once, and sorts no more than it gives.
+   */
+  async range(
+    from: string,
+    before: string,
+    countMax: number,
+    bytesMax = Infinity,
+  ): Promise<readonly ColdRow[]> {
+    // What a checkpoint takes away while we wait stays readable through these two.
+    const unsaved = this.#unsaved;
+    const saving = this.#saving;
+    const recent = new SmallestKeys(countMax);
+    for (const [key, value] of unsaved) {
+      if (value !== null && key >= from && key < before) recent.add(key);
     }
-    const merged = [...recent].sort(([a], [b]) => (a < b ? -1 : 1));
-    const found: ColdRow[] = [];
+    for (const [key, value] of saving) {
+      if (value !== null && key >= from && key < before && !unsaved.has(key)) recent.add(key);
+    }
+    const merged = recent.sorted();
+    const page = new Page(countMax, bytesMax);
     let at = 0;
-    let next = from;
-    for (;;) {
-      const stored = await this.#store.coldRange(next, before, countMax);
+    const addBefore = (end: string | null): void => {
+      for (; at < merged.length && (end === null || merged[at]! < end); at++) {
+        const key = merged[at]!;
+        const value = unsaved.get(key);
+        page.add(key, value === undefined ? saving.get(key)! : value);
+      }
+    };
+    for (let next = from; ;) {
+      const stored = await this.#store.coldRange(next, before, countMax, bytesMax);
       for (const row of stored) {
-        for (; at < merged.length && merged[at]![0] < row.key; at++) keep(found, merged[at]!);
-        if (!recent.has(row.key)) found.push(row);
+        addBefore(row.key);
+        if (!unsaved.has(row.key) && !saving.has(row.key)) page.add(row.key, row.value);
+        if (page.full) return page.rows;
       }
-      if (stored.length < countMax) {
-        for (; at < merged.length; at++) keep(found, merged[at]!);
-        return found.slice(0, countMax);
-      }
-      if (found.length >= countMax) return found.slice(0, countMax);
+      const last = bytesMax === Infinity && stored.length < countMax;
+      if (stored.length === 0 || last) break;
       next = `${stored[stored.length - 1]!.key}\0`;
     }
+    addBefore(null);
+    return page.rows;
   }
 
   /** What a checkpoint has to save; it stays readable here until {@link saved}. */
@@ -136,6 +156,50 @@ export class ColdRows {
   }
 }
 
-function keep(found: ColdRow[], [key, value]: readonly [string, Buffer | null]): void {
-  if (value !== null) found.push({ key, value });
+/** Rows up to a count and a size. */
+class Page {
+  readonly rows: ColdRow[] = [];
+  readonly #countMax: number;
+  #bytesLeft: number;
+
+  constructor(countMax: number, bytesMax: number) {
+    this.#countMax = countMax;
+    this.#bytesLeft = bytesMax;
+  }
+
+  get full(): boolean {
+    return this.rows.length >= this.#countMax || this.#bytesLeft <= 0;
+  }
+
+  /** null = deleted since. */
+  add(key: string, value: Buffer | null): void {
+    if (value === null || this.full) return;
+    this.#bytesLeft -= value.length;
+    if (this.#bytesLeft >= 0 || this.rows.length === 0) this.rows.push({ key, value });
+  }
+}
+
+/** The smallest of many keys, without sorting all of them: what is too large is thrown away now and then. */
+class SmallestKeys {
+  readonly #countMax: number;
+  #keys: string[] = [];
+  /** Keys from here on are too many. */
+  #end: string | null = null;
+
+  constructor(countMax: number) {
+    this.#countMax = countMax;
+  }
+
+  add(key: string): void {
+    if (this.#end !== null && key >= this.#end) return;
+    this.#keys.push(key);
+    if (this.#keys.length < 2 * this.#countMax + 64) return;
+    this.#keys = this.sorted();
+    this.#end = this.#keys[this.#keys.length - 1]!;
+  }
+
+  /** Ascending, at most the count. */
+  sorted(): string[] {
+    return this.#keys.sort().slice(0, this.#countMax);
+  }
 }

@@ -180,11 +180,22 @@ export class MemoryStateStore implements StateStore {
     return Promise.resolve(this.cold.get(key) ?? null);
   }
 
-  coldRange(from: string, before: string, countMax: number): Promise<readonly ColdRow[]> {
+  coldRange(
+    from: string,
+    before: string,
+    countMax: number,
+    bytesMax = Infinity,
+  ): Promise<readonly ColdRow[]> {
     const keys = [...this.cold.keys()].filter((key) => key >= from && key < before).sort();
-    return Promise.resolve(
-      keys.slice(0, countMax).map((key) => ({ key, value: this.cold.get(key)! })),
-    );
+    let bytesLeft = bytesMax;
+    const rows: ColdRow[] = [];
+    for (const key of keys.slice(0, countMax)) {
+      const value = this.cold.get(key)!;
+      bytesLeft -= value.length;
+      if (bytesLeft < 0 && rows.length > 0) break;
+      rows.push({ key, value });
+    }
+    return Promise.resolve(rows);
   }
 
   flush(): Promise<void> {
@@ -305,6 +316,13 @@ export class SingleNode {
       this.#scheduled = false;
       if (!this.hold) this.commit();
     });
+  }
+
+  /** Takes away what waits: the test decides what becomes of it. */
+  take(): readonly Proposal[] {
+    const proposals = this.#queue;
+    this.#queue = [];
+    return proposals;
   }
 
   /** Seals and applies what waits. */

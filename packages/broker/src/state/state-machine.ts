@@ -23,6 +23,7 @@ import {
 } from './commands/index.js';
 import { indexHash } from './index-hash.js';
 import { createStateProbe, type StateProbe } from './probe.js';
+import { type TimerNews } from './timers-row.js';
 import { type ChangedRows, type DeliveryRow, type Tables, type TopicRow } from './tables.js';
 
 /** Who wants to know what changed: on the leader, those who serve clients. */
@@ -40,6 +41,7 @@ export interface StateNews {
   /** Groups whose clients subscribed to lite topics. */
   readonly liteSubscribed: readonly { readonly topic: string; readonly group: string }[];
   readonly topicsDeleted: readonly string[];
+  readonly timers: TimerNews;
 }
 
 /** What a checkpoint holds: rows as of `appliedIndex`, and topics whose queue files can go once it is saved. */
@@ -141,10 +143,10 @@ export class BrokerStateMachine implements StateMachine {
     const liteSubscribed = this.tables.takeLiteSubscribed();
     const topicsDeleted = this.#topicsDeleted;
     if (topicsDeleted.length > 0) this.#topicsDeleted = [];
-    if (arrivals.length + touched.length + liteSubscribed.length + topicsDeleted.length === 0) {
-      return;
-    }
-    this.#listener?.applied({ arrivals, touched, liteSubscribed, topicsDeleted });
+    const timers = this.tables.timers.takeNews();
+    const count = arrivals.length + touched.length + liteSubscribed.length + topicsDeleted.length;
+    if (count + timers.put.length + timers.over.length === 0) return;
+    this.#listener?.applied({ arrivals, touched, liteSubscribed, topicsDeleted, timers });
   }
 
   /**

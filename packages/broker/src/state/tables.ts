@@ -8,6 +8,7 @@ import { type LeaseSequence } from '../pop/delivery.js';
 import { readGroup, readTopic, writeGroup, writeTopic } from './config-codec.js';
 import { ColdRows, type ColdStore } from './cold-rows.js';
 import { rowVersion, openRow } from './row-format.js';
+import { TimersRow } from './timers-row.js';
 
 /** A row of the state, in memory; encoded when a checkpoint or a digest asks for it. */
 interface Row {
@@ -177,6 +178,7 @@ export class Tables {
   readonly topics = new Map<string, TopicRow>();
   readonly groups = new Map<string, GroupRow>();
   readonly shared = new SharedRow();
+  readonly timers = new TimersRow();
   /** Rows on disk only. */
   readonly cold: ColdRows;
   /** Lite topics, and who subscribes to them. */
@@ -340,6 +342,7 @@ export class Tables {
   *rows(): Iterable<{ readonly key: string; encode(): Buffer }> {
     yield this.shared;
     yield this.cold;
+    yield this.timers;
     for (const topic of this.topics.values()) {
       yield topic;
       for (const queue of topic.queues) if (queue !== undefined) yield queue;
@@ -375,6 +378,7 @@ export class Tables {
     const [table, name = '', topicOrQueue = '', queue = ''] = key.split('/');
     if (key === this.shared.key) this.shared.decode(row);
     else if (key === this.cold.key) this.cold.decode(row);
+    else if (key === this.timers.key) this.timers.decode(row);
     else if (this.lite.load(key, row)) return;
     else if (table === 'topic') {
       const reader = openRow(row, key);

@@ -199,7 +199,7 @@ function receiptOf(
   return {
     messageId: entry.messageId === '' || offsetUnknown ? message.messageId : entry.messageId,
     topic,
-    queueOffset: offsetUnknown ? -1 : entry.offset,
+    queueOffset: offsetUnknown || entry.recallHandle !== '' ? -1 : entry.offset,
     brokerName,
     recallHandle: entry.recallHandle,
   };

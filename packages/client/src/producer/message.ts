@@ -1,8 +1,9 @@
 import { MqError } from '@raftmq/base';
 import { measureText, messageType, type MessageType, type OutgoingMessage } from '@raftmq/protocol';
+import { deliveryTimeMs, type DelayLevels, type DeliveryTimeInput } from './delivery-time.js';
 
 /** A message to send. */
-export interface MessageInput {
+export interface MessageInput extends DeliveryTimeInput {
   readonly topic: string;
   /** Text is sent as UTF-8. A Buffer must not be changed until the send has settled. */
   readonly body: Buffer | string;
@@ -13,8 +14,6 @@ export interface MessageInput {
   readonly properties?: Readonly<Record<string, string>>;
   /** Messages of one group are delivered in the order in which they were sent. */
   readonly messageGroup?: string;
-  /** Not delivered before; Unix milliseconds. */
-  readonly deliveryTimestampMs?: number;
   readonly liteTopic?: string;
   readonly priority?: number;
   /** A W3C trace context. */
@@ -25,22 +24,23 @@ export interface MessageInput {
 export interface SendReceipt {
   readonly messageId: string;
   readonly topic: string;
-  /** -1 when the server does not say. */
+  /** -1 when the server does not say, or the message waits for its delivery time. */
   readonly queueOffset: number;
   readonly brokerName: string;
-  /** '' unless the message waits for its delivery time. */
+  /** For `Producer.recall`; '' unless the message waits for its delivery time. */
   readonly recallHandle: string;
 }
 
 /**
  * Makes the wire form of a message and checks what a server would refuse anyway.
- * @throws MqError MESSAGE_BODY_EMPTY, MESSAGE_BODY_TOO_LARGE, or the code of a text with control characters or half a surrogate pair
+ * @throws MqError MESSAGE_BODY_EMPTY, MESSAGE_BODY_TOO_LARGE, ILLEGAL_DELIVERY_TIME, or the code of a text with control characters or half a surrogate pair
  */
 export function toOutgoing(
   input: MessageInput,
   messageId: string,
   bornHost: string,
   bodySizeBytesMax: number,
+  levels: DelayLevels,
 ): OutgoingMessage {
   const body = typeof input.body === 'string' ? Buffer.from(input.body, 'utf8') : input.body;
   if (body.length === 0) {
@@ -64,6 +64,8 @@ export function toOutgoing(
   checkText(input.liteTopic, 'ILLEGAL_TOPIC', 'lite topic');
   for (const key of keys) checkText(key, 'ILLEGAL_MESSAGE_KEY', 'key');
   for (const part of userProperties) checkText(part, 'ILLEGAL_MESSAGE_PROPERTY_KEY', 'property');
+  const nowMs = Date.now();
+  const deliveryTimestampMs = deliveryTimeMs(input, levels, nowMs);
   return {
     messageId,
     body,
@@ -72,20 +74,20 @@ export function toOutgoing(
     userProperties,
     messageGroup: input.messageGroup ?? null,
     traceContext: input.traceContext ?? null,
-    bornTimestampMs: Date.now(),
+    bornTimestampMs: nowMs,
     bornHost,
     gzip: false,
-    messageType: typeOf(input),
-    deliveryTimestampMs: input.deliveryTimestampMs ?? null,
+    messageType: typeOf(input, deliveryTimestampMs !== null),
+    deliveryTimestampMs,
     liteTopic: input.liteTopic ?? null,
     priority: input.priority ?? null,
   };
 }
 
-function typeOf(input: MessageInput): MessageType {
+function typeOf(input: MessageInput, timed: boolean): MessageType {
+  if (timed) return messageType.DELAY;
   if (input.messageGroup !== undefined) return messageType.FIFO;
   if (input.liteTopic !== undefined) return messageType.LITE;
-  if (input.deliveryTimestampMs !== undefined) return messageType.DELAY;
   if (input.priority !== undefined) return messageType.PRIORITY;
   return messageType.NORMAL;
 }

@@ -5,9 +5,11 @@ import { ClientCore } from '../client-core.js';
 import { MessageIdGenerator } from '../ids.js';
 import { type ClientOptions } from '../options.js';
 import { defaultProducerSettings } from '../settings.js';
+import { delayLevels, type DelayLevels } from './delivery-time.js';
 import { SendDispatcher, type SendOutcome } from './dispatcher.js';
 import { type BatchLimits, Lane, type SendUnit } from './lane.js';
 import { type MessageInput, type SendReceipt, toOutgoing } from './message.js';
+import { recallMessage } from './recall.js';
 
 export interface ProducerOptions extends ClientOptions {
   /** Topics whose routes are fetched at the start; others are fetched at their first send. */
@@ -31,6 +33,8 @@ export interface ProducerOptions extends ClientOptions {
   readonly pendingMessagesMax?: number;
   /** Body bytes waiting or under way. Default 64 MiB. */
   readonly pendingBytesMax?: number;
+  /** What the delay levels mean; as the brokers' setting of this name. Default: RocketMQ's 18 levels. */
+  readonly messageDelayLevel?: string;
 }
 
 const MIB = 1024 * 1024;
@@ -53,6 +57,7 @@ export class Producer {
   readonly #fifoLimits: BatchLimits;
   readonly #pendingMessagesMax: number;
   readonly #pendingBytesMax: number;
+  readonly #levels: DelayLevels;
   readonly #lanes = new Map<string, Lane>();
   #dirty: Lane[] = [];
   #lookScheduled = false;
@@ -61,8 +66,9 @@ export class Producer {
   #drained: (() => void)[] = [];
   #closing = false;
 
-  /** @throws MqError CONFIG_INVALID for endpoints that cannot be read */
+  /** @throws MqError CONFIG_INVALID for endpoints or delay levels that cannot be read */
   constructor(options: ProducerOptions) {
+    this.#levels = delayLevels(options.messageDelayLevel);
     this.#topics = new Set(options.topics ?? []);
     this.#core = new ClientCore(
       options,
@@ -124,6 +130,17 @@ export class Producer {
     return this.#enqueue(inputs, false);
   }
 
+  /**
+   * Takes back a message that waits for its delivery time. Doing so again has no further effect.
+   * @param recallHandle of the message's receipt
+   * @returns the message's id
+   * @throws MqError RECALL_FAILED when the handle is not of this topic, or the message was delivered; else why the call failed
+   */
+  async recall(topic: string, recallHandle: string): Promise<string> {
+    this.#core.checkRunning();
+    return recallMessage(this.#core, topic, recallHandle);
+  }
+
   /** Sends what waits (at most `deadlineMs`), then closes the connections. Further sends are refused. */
   async close(deadlineMs = 10_000): Promise<void> {
     this.#closing = true;
@@ -173,7 +190,7 @@ export class Producer {
 
   #outgoing(input: MessageInput): OutgoingMessage {
     const { bodySizeBytesMax } = this.#core.settings;
-    return toOutgoing(input, this.#ids.next(), this.#bornHost, bodySizeBytesMax);
+    return toOutgoing(input, this.#ids.next(), this.#bornHost, bodySizeBytesMax, this.#levels);
   }
 
   #checkRoom(messages: number, sizeBytes: number): void {

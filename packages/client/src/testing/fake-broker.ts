@@ -8,16 +8,19 @@ import {
   decodeQueryAssignmentRequest,
   decodeQueryRouteRequest,
   decodeReceiveMessageRequest,
+  decodeRecallMessageRequest,
   decodeSendMessageRequest,
   type DecodedMessage,
   encodeAckMessageResponse,
   encodeChangeInvisibleDurationResponse,
   encodeQueryAssignmentResponse,
   encodeQueryRouteResponse,
+  encodeRecallMessageResponse,
   encodeSendOkResponse,
   encodeStatusResponse,
   type ForwardToDeadLetterRequest,
   OK_STATUS,
+  type RecallRequest,
   type ReceiveMessageRequest,
   type RouteQueue,
   type Status,
@@ -55,6 +58,9 @@ export class FakeBroker {
   readonly acked: AckEntry[] = [];
   readonly changed: ChangeInvisibleRequest[] = [];
   readonly deadLettered: ForwardToDeadLetterRequest[] = [];
+  readonly recalled: RecallRequest[] = [];
+  /** Answer of RecallMessage. */
+  recallStatus: Status = OK_STATUS;
   readonly received: ReceiveMessageRequest[] = [];
   /** Settings commands of clients. */
   readonly settingsSeen: Record<string, unknown>[] = [];
@@ -110,6 +116,12 @@ export class FakeBroker {
       this.changed.push(request);
       const receiptHandle = `${request.receiptHandle}-changed`;
       return encodeChangeInvisibleDurationResponse({ status: OK_STATUS, receiptHandle });
+    });
+    this.#unary('recallMessage', (bytes) => {
+      const request = decodeRecallMessageRequest(bytes);
+      this.recalled.push(request);
+      const messageId = `id of ${request.recallHandle}`;
+      return encodeRecallMessageResponse({ status: this.recallStatus, messageId });
     });
     this.#unary('forwardToDeadLetterQueue', (bytes) => {
       this.deadLettered.push(decodeForwardToDeadLetterRequest(bytes));

@@ -24,6 +24,12 @@ import {
   encodeForwardToDeadLetterRequest,
 } from './consumer-calls.js';
 import {
+  decodeRecallMessageRequest,
+  decodeRecallMessageResponse,
+  encodeRecallMessageRequest,
+  encodeRecallMessageResponse,
+} from './recall.js';
+import {
   decodeQueryAssignmentRequest,
   decodeQueryAssignmentResponse,
   decodeQueryRouteRequest,
@@ -139,6 +145,24 @@ describe('ChangeInvisibleDuration', () => {
       receiptHandle: 'new',
     });
   });
+});
+
+test('RecallMessage', () => {
+  const request = { topic: group, recallHandle: 'AbC-_' };
+  const bytes = encodeRecallMessageRequest(request);
+  expect(generic('RecallMessageRequest').decode(bytes)).toEqual({
+    topic: wireGroup,
+    recallHandle: 'AbC-_',
+  });
+  expect(decodeRecallMessageRequest(bytes)).toEqual(request);
+  for (const response of [
+    { status: OK_STATUS, messageId: '01AB' },
+    { status: expired, messageId: '' },
+  ]) {
+    const answer = encodeRecallMessageResponse(response);
+    expect(generic('RecallMessageResponse').decode(answer)).toEqual(response);
+    expect(decodeRecallMessageResponse(answer)).toEqual(response);
+  }
 });
 
 test('ForwardMessageToDeadLetterQueue', () => {

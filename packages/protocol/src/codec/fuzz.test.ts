@@ -22,6 +22,7 @@ import {
   encodeQueryRouteRequest,
 } from './route.js';
 import { encodeSendMessageRequest } from './send-encode.js';
+import { decodeRecallMessageRequest, decodeRecallMessageResponse } from './recall.js';
 import { decodeSendMessageRequest } from './send-request.js';
 import { decodeSendMessageResponse, encodeSendOkResponse } from './send-response.js';
 
@@ -35,6 +36,8 @@ const decoders: [string, (frame: Buffer) => unknown][] = [
   ['ChangeInvisibleDurationRequest', decodeChangeInvisibleDurationRequest],
   ['ChangeInvisibleDurationResponse', decodeChangeInvisibleDurationResponse],
   ['ForwardMessageToDeadLetterQueueRequest', decodeForwardToDeadLetterRequest],
+  ['RecallMessageRequest', decodeRecallMessageRequest],
+  ['RecallMessageResponse', decodeRecallMessageResponse],
   ['HeartbeatRequest', decodeHeartbeatRequest],
   ['QueryRouteRequest', decodeQueryRouteRequest],
   ['QueryRouteResponse', decodeQueryRouteResponse],

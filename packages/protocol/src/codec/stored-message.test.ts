@@ -22,6 +22,7 @@ import {
 } from './stored-fields.js';
 import { canonicalIpv4Host, formatStoredHost, parseStoredHost } from './stored-host.js';
 import {
+  placeStoredMessage,
   prepareStoredMessage,
   type PrepareOptions,
   storedMessageSizeBytes,
@@ -207,4 +208,20 @@ describe('hosts', () => {
       expect(canonicalIpv4Host(other)).toBeNull();
     }
   });
+});
+
+test.each([
+  ['IPv4 hosts', plain, {}],
+  ['an IPv6 store host', plain, { storeHost: parseStoredHost('[::1]:10911') }],
+  ['a born host that is a name', { ...plain, bornHost: 'host:1' }, {}],
+])('a copy gets a place of its own: %s', (_name, message, options) => {
+  const waiting = record(message, 'T', options);
+  const there = { queueId: 7, queueOffset: 2 ** 33, physicalOffset: 2 ** 40, storeTimestampMs: 42 };
+  const target = Buffer.alloc(waiting.length + 20, 0xee);
+  expect(placeStoredMessage(waiting, target, 7, there)).toBe(7 + waiting.length);
+  const prepared = prepareStoredMessage(message, 'T', options);
+  const direct = Buffer.alloc(prepared.sizeBytes);
+  writeStoredMessage(direct, 0, prepared, there);
+  expect(target.subarray(7, 7 + waiting.length).equals(direct)).toBe(true);
+  expect(target.subarray(7 + waiting.length)).toEqual(Buffer.alloc(13, 0xee));
 });

@@ -195,6 +195,28 @@ export function writeStoredMessage(
   return end;
 }
 
+/**
+ * Copies a whole record to `target[at, …)` and gives the copy its place: for messages that waited, as records, until
+ * they may enter their queue.
+ *
+ * @returns the offset behind the copy
+ */
+export function placeStoredMessage(
+  record: Buffer,
+  target: Buffer,
+  at: number,
+  placement: StoredPlacement,
+): number {
+  const end = at + record.copy(target, at);
+  assert(end === at + record.length, 'the record fits into its frame');
+  target.writeInt32BE(placement.queueId, at + 12);
+  writeInt64(target, placement.queueOffset, at + 20);
+  writeInt64(target, placement.physicalOffset, at + 28);
+  const bornHostSize = (record[39]! & sysFlag.BORN_HOST_IPV6) === 0 ? 8 : 20;
+  writeInt64(target, placement.storeTimestampMs, at + 48 + bornHostSize);
+  return end;
+}
+
 function copySmall(from: Buffer, target: Buffer, at: number): number {
   for (let i = 0; i < from.length; i++) target[at + i] = from[i]!;
   return at + from.length;

@@ -63,6 +63,18 @@ const commands: readonly Command[] = [
   },
   { kind: 'lite-forget', topic: 'L', clients: [{ group: 'g', clientId: 'client@1' }] },
   { kind: 'lite-expire', topic: 'L', ids: [1_048_576, 1_048_580], beforeMs: 1_700_000_000_000 },
+  { kind: 'put-timer', dueMs: 2 ** 45, record: Buffer.from('a stored message') },
+  { kind: 'fire-timers', timers: [] },
+  {
+    kind: 'fire-timers',
+    timers: [
+      { dueMs: 2 ** 45, id: 2 ** 40 },
+      { dueMs: 0, id: 1 },
+    ],
+  },
+  { kind: 'recall-timer', dueMs: 2 ** 45, id: 300 },
+  { kind: 'skip', sizeBytes: 0 },
+  { kind: 'skip', sizeBytes: 300 },
 ];
 
 function codeOf(run: () => unknown): string {
@@ -101,6 +113,8 @@ describe('commands', () => {
 
   test('a record cut anywhere is refused by code', () => {
     for (const command of commands) {
+      // Any length of filler is right.
+      if (command.kind === 'skip') continue;
       const record = encodeCommand(command);
       for (let sizeBytes = 0; sizeBytes < record.length; sizeBytes++) {
         const cut = Buffer.from(record.subarray(0, sizeBytes));

@@ -23,6 +23,16 @@ import {
   type LiteForget,
   type LiteSubscribe,
 } from './lite.js';
+import {
+  fireTimersKind,
+  putTimerKind,
+  recallTimerKind,
+  skipKind,
+  type FireTimers,
+  type PutTimer,
+  type RecallTimer,
+  type Skip,
+} from './timers.js';
 import { deleteTopicKind, putTopicKind, type DeleteTopic, type PutTopic } from './topics.js';
 
 export { type ApplyContext } from './command-kind.js';
@@ -48,7 +58,11 @@ export type Command =
   | RenewLeases
   | LiteSubscribe
   | LiteForget
-  | LiteExpire;
+  | LiteExpire
+  | PutTimer
+  | FireTimers
+  | RecallTimer
+  | Skip;
 
 type Kinds = {
   readonly [K in Command['kind']]: CommandKind<Extract<Command, { readonly kind: K }>>;
@@ -69,6 +83,10 @@ const kinds: Kinds = {
   'lite-subscribe': liteSubscribeKind,
   'lite-forget': liteForgetKind,
   'lite-expire': liteExpireKind,
+  'put-timer': putTimerKind,
+  'fire-timers': fireTimersKind,
+  'recall-timer': recallTimerKind,
+  skip: skipKind,
 };
 
 const byNumber = new Map<number, CommandKind<never>>(
@@ -88,10 +106,24 @@ export function encodeCommand(command: Command): Buffer {
   const kind = kinds[command.kind] as CommandKind<Command>;
   kind.write(writer, command);
   const record = writer.finish();
-  record.writeUInt32BE(record.length, 0);
-  record.writeUInt32BE(COMMAND_MAGIC + kind.number, 4);
-  record[8] = COMMAND_VERSION;
+  writeCommandHeader(record, 0, command.kind, record.length);
   return record;
+}
+
+/**
+ * Writes size, magic and version of a command record, for those who write its body in place.
+ * @returns the offset of the body
+ */
+export function writeCommandHeader(
+  target: Buffer,
+  at: number,
+  kind: Command['kind'],
+  sizeBytes: number,
+): number {
+  target.writeUInt32BE(sizeBytes, at);
+  target.writeUInt32BE(COMMAND_MAGIC + kinds[kind].number, at + 4);
+  target[at + 8] = COMMAND_VERSION;
+  return at + COMMAND_HEADER_SIZE_BYTES;
 }
 
 /** Whether a record's magic is that of a command, of a known kind or not. */
