@@ -9,6 +9,7 @@ export {
   type TopicInfo,
   type TopicStatus,
 } from './admin/model.js';
+export { type LiteSubscriptions } from './consumer/lite-subscriptions.js';
 export { MessageView } from './consumer/message-view.js';
 export {
   PushConsumer,

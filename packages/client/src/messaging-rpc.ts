@@ -25,6 +25,7 @@ export const messagingPath = {
   changeInvisibleDuration: `${SERVICE}ChangeInvisibleDuration`,
   recallMessage: `${SERVICE}RecallMessage`,
   notifyClientTermination: `${SERVICE}NotifyClientTermination`,
+  syncLiteSubscription: `${SERVICE}SyncLiteSubscription`,
   telemetry: `${SERVICE}Telemetry`,
 } as const;
 

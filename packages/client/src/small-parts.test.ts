@@ -179,7 +179,8 @@ describe('compileRoute', () => {
 describe('failures', () => {
   test.each([
     [40402, 'TOPIC_NOT_FOUND'],
-    [42901, 'TOO_MANY_REQUESTS'],
+    [42901, 'LITE_TOPIC_QUOTA_EXCEEDED'],
+    [42999, 'TOO_MANY_REQUESTS'],
     [40404, 'BAD_REQUEST'],
     [50000, 'INTERNAL_ERROR'],
     [50401, 'REQUEST_TIMEOUT'],

@@ -12,6 +12,7 @@ import { compileRoute } from '../route-cache.js';
 import { backoffMs, defaultConsumerSettings, type Subscription } from '../settings.js';
 import { callFailure, isOk, statusToError } from '../status-error.js';
 import { AckBatcher, SETTLE_RETRY_MS } from './ack-batcher.js';
+import { liteParent, LiteSubscriptions } from './lite-subscriptions.js';
 import { MessageCache } from './message-cache.js';
 import { type MessageView } from './message-view.js';
 import { type AssignedQueue, QueuePoller } from './queue-poller.js';
@@ -26,6 +27,8 @@ export interface PushConsumerOptions extends ClientOptions {
   readonly group: string;
   readonly subscriptions: SubscriptionsInput;
   readonly listener: MessageListener;
+  /** Takes from lite topics of the one topic in `subscriptions`; see {@link PushConsumer.lite}. */
+  readonly liteTopics?: boolean;
   /** Messages worked on at the same time. Default 20. */
   readonly concurrency?: number;
   /** Messages held, worked on and waiting. Default 1024. */
@@ -60,6 +63,7 @@ export class PushConsumer {
   readonly #receipts: Receipts;
   readonly #acks: AckBatcher;
   readonly #logger: Logger;
+  readonly #lite: LiteSubscriptions | null;
   readonly #pollers = new Map<string, QueuePoller>();
   readonly #polling = new Set<Promise<void>>();
   #timer: NodeJS.Timeout | null = null;
@@ -74,10 +78,11 @@ export class PushConsumer {
     this.#subscriptions = Object.entries(options.subscriptions).map(([topic, filter]) =>
       compileSubscription(topic, filter),
     );
+    const lite = options.liteTopics === true ? liteParent(options.subscriptions) : null;
     this.#core = new ClientCore(
       options,
       {
-        clientType: clientType.PUSH_CONSUMER,
+        clientType: lite === null ? clientType.PUSH_CONSUMER : clientType.LITE_PUSH_CONSUMER,
         group: options.group,
         topics: () => [],
         subscriptions: () => this.#subscriptions,
@@ -93,6 +98,7 @@ export class PushConsumer {
     );
     this.#pool = new WorkPool(options.concurrency ?? 20, (held) => this.#work(held));
     this.#receipts = new Receipts(this.#core, options.group);
+    this.#lite = lite === null ? null : new LiteSubscriptions(this.#core, options.group, lite);
     this.#acks = new AckBatcher(this.#receipts, (message, failure) => {
       this.#logger.warn(
         { messageId: message.messageId, error: failure.message },
@@ -106,9 +112,19 @@ export class PushConsumer {
     return this.#cache.messages;
   }
 
+  /** The lite topics it takes from. @throws MqError PRECONDITION_FAILED without the option `liteTopics` */
+  get lite(): LiteSubscriptions {
+    if (this.#lite !== null) return this.#lite;
+    throw new MqError(
+      'PRECONDITION_FAILED',
+      'this consumer takes from whole topics; make it with the option liteTopics',
+    );
+  }
+
   /** @throws MqError TOPIC_NOT_FOUND, or what else a route query may end with */
   async start(): Promise<void> {
     await this.#core.start(this.#subscriptions.map(({ topic }) => topic));
+    await this.#lite?.start();
     this.#state = 'running';
     await this.#scan();
     this.#timer = setInterval(() => void this.#scan(), ASSIGNMENT_SCAN_MS).unref();
@@ -122,6 +138,7 @@ export class PushConsumer {
     if (this.#state === 'closed') return;
     this.#state = 'draining';
     if (this.#timer !== null) clearInterval(this.#timer);
+    this.#lite?.stop();
     for (const poller of this.#pollers.values()) poller.stop();
     await Promise.all(this.#polling);
     const endsAt = performance.now() + drainMs;

@@ -5,6 +5,7 @@ import { type ClientOptions } from '../options.js';
 import { type BrokerTarget } from '../route-cache.js';
 import { defaultConsumerSettings, type Subscription } from '../settings.js';
 import { isOk, statusToError } from '../status-error.js';
+import { liteParent, LiteSubscriptions } from './lite-subscriptions.js';
 import { MessageView } from './message-view.js';
 import { Receipts } from './receipts.js';
 import { compileSubscription, type FilterInput, type SubscriptionsInput } from './subscription.js';
@@ -14,6 +15,8 @@ export interface SimpleConsumerOptions extends ClientOptions {
   readonly subscriptions: SubscriptionsInput;
   /** How long `receive` waits for a message when there is none. Default 20 s. */
   readonly awaitMs?: number;
+  /** Takes from lite topics of the one topic in `subscriptions`; see {@link SimpleConsumer.lite}. */
+  readonly liteTopics?: boolean;
 }
 
 /**
@@ -27,6 +30,7 @@ export class SimpleConsumer {
   readonly #subscriptions = new Map<string, Subscription>();
   readonly #receipts: Receipts;
   readonly #closing = new AbortController();
+  readonly #lite: LiteSubscriptions | null;
   #turn = 0;
 
   /** @throws MqError CONFIG_INVALID for endpoints that cannot be read, ILLEGAL_CONSUMER_GROUP without a group */
@@ -37,10 +41,11 @@ export class SimpleConsumer {
     for (const [topic, filter] of Object.entries(options.subscriptions)) {
       this.#subscriptions.set(topic, compileSubscription(topic, filter));
     }
+    const lite = options.liteTopics === true ? liteParent(options.subscriptions) : null;
     this.#core = new ClientCore(
       options,
       {
-        clientType: clientType.SIMPLE_CONSUMER,
+        clientType: lite === null ? clientType.SIMPLE_CONSUMER : clientType.LITE_SIMPLE_CONSUMER,
         group: options.group,
         topics: () => [],
         subscriptions: () => [...this.#subscriptions.values()],
@@ -49,11 +54,22 @@ export class SimpleConsumer {
       defaultConsumerSettings,
     );
     this.#receipts = new Receipts(this.#core, options.group);
+    this.#lite = lite === null ? null : new LiteSubscriptions(this.#core, options.group, lite);
   }
 
   /** @throws MqError TOPIC_NOT_FOUND, or what else a route query may end with */
-  start(): Promise<void> {
-    return this.#core.start([...this.#subscriptions.keys()]);
+  async start(): Promise<void> {
+    await this.#core.start([...this.#subscriptions.keys()]);
+    await this.#lite?.start();
+  }
+
+  /** The lite topics it takes from. @throws MqError PRECONDITION_FAILED without the option `liteTopics` */
+  get lite(): LiteSubscriptions {
+    if (this.#lite !== null) return this.#lite;
+    throw new MqError(
+      'PRECONDITION_FAILED',
+      'this consumer takes from whole topics; make it with the option liteTopics',
+    );
   }
 
   /** Adds or changes a subscription. @throws MqError TOPIC_NOT_FOUND and others: the subscription is not taken then */
@@ -162,6 +178,7 @@ export class SimpleConsumer {
   /** Ends polls that wait, says goodbye and closes the connections. */
   async close(): Promise<void> {
     this.#closing.abort();
+    this.#lite?.stop();
     await this.#core.stop();
   }
 }

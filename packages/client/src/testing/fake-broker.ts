@@ -10,6 +10,7 @@ import {
   decodeReceiveMessageRequest,
   decodeRecallMessageRequest,
   decodeSendMessageRequest,
+  decodeSyncLiteSubscriptionRequest,
   type DecodedMessage,
   encodeAckMessageResponse,
   encodeChangeInvisibleDurationResponse,
@@ -19,6 +20,7 @@ import {
   encodeSendOkResponse,
   encodeStatusResponse,
   type ForwardToDeadLetterRequest,
+  type LiteSubscriptionRequest,
   OK_STATUS,
   type RecallRequest,
   type ReceiveMessageRequest,
@@ -64,6 +66,7 @@ export class FakeBroker {
   readonly received: ReceiveMessageRequest[] = [];
   /** Settings commands of clients. */
   readonly settingsSeen: Record<string, unknown>[] = [];
+  readonly liteChanges: LiteSubscriptionRequest[] = [];
   readonly headersSeen: Readonly<Record<string, string>>[] = [];
   readonly terminated: string[] = [];
   heartbeats = 0;
@@ -75,6 +78,8 @@ export class FakeBroker {
   settings: { readonly backoffPolicy?: object; readonly fifo?: boolean } = {};
   /** Addresses in routes; default: this broker's own. */
   routeAddresses: readonly { readonly host: string; readonly port: number }[] | null = null;
+  /** The answer to SyncLiteSubscription. */
+  liteStatus: Status = OK_STATUS;
   onSend: Hook<readonly DecodedMessage[]> = () => null;
   onAck: Hook<readonly AckEntry[]> = () => null;
   onRoute: Hook<string> = () => null;
@@ -110,6 +115,10 @@ export class FakeBroker {
     this.#unary('notifyClientTermination', (_, context) => {
       this.terminated.push(context.header('x-mq-client-id') ?? '');
       return encodeStatusResponse(OK_STATUS);
+    });
+    this.#unary('syncLiteSubscription', (bytes) => {
+      this.liteChanges.push(decodeSyncLiteSubscriptionRequest(bytes));
+      return encodeStatusResponse(this.liteStatus);
     });
     this.#unary('changeInvisibleDuration', (bytes) => {
       const request = decodeChangeInvisibleDurationRequest(bytes);
