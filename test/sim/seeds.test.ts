@@ -1,29 +1,10 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import { failureReport, runSeed, type Plant, type RunResult } from '@raftmq/testkit';
+import { type Plant } from '@raftmq/testkit';
+import { baseSeed, expectClean, foundWithin, knownSeeds } from './runs.js';
 
 const FRESH_SEEDS = 200;
 const SEEDS_PER_TEST = 20;
 const TEST_TIMEOUT_MS = 180_000;
-
-/** `RAFTMQ_SIM_SEED` repeats a run; without it every second of the calendar gives other seeds. */
-const given = Number(process.env['RAFTMQ_SIM_SEED'] ?? NaN);
-const baseSeed =
-  Number.isSafeInteger(given) && given >= 0 ? given : Math.floor(Date.now() / 1000) * 1000;
-
-function knownSeeds(): readonly (readonly [seed: number, reason: string])[] {
-  return readFileSync(join(__dirname, 'seeds.txt'), 'utf8')
-    .split('\n')
-    .filter((line) => line !== '' && !line.startsWith('#'))
-    .map((line) => [Number(line.split(' ')[0]), line.slice(line.indexOf(' ') + 1)]);
-}
-
-async function expectClean(seed: number): Promise<RunResult> {
-  const result = await runSeed({ seed });
-  if (result.failure !== null) throw new Error(failureReport(result, null));
-  return result;
-}
 
 describe(`fresh seeds from ${baseSeed} (repeat with RAFTMQ_SIM_SEED=${baseSeed})`, () => {
   const totals = { faults: 0, entries: 0, acked: 0, reads: 0 };
@@ -35,7 +16,7 @@ describe(`fresh seeds from ${baseSeed} (repeat with RAFTMQ_SIM_SEED=${baseSeed})
     'seeds from %i hold every invariant',
     async (from) => {
       for (let seed = from; seed < from + SEEDS_PER_TEST; seed++) {
-        const result = await expectClean(seed);
+        const result = await expectClean('raft', seed);
         totals.faults += result.faultsInjected;
         totals.entries += result.entriesCommitted;
         totals.acked += result.valuesAcked;
@@ -54,9 +35,9 @@ describe(`fresh seeds from ${baseSeed} (repeat with RAFTMQ_SIM_SEED=${baseSeed})
 });
 
 describe('known seeds', () => {
-  it.each(knownSeeds())(
+  it.each(knownSeeds('seeds.txt'))(
     'seed %i: %s',
-    async (seed) => void (await expectClean(seed)),
+    async (seed) => void (await expectClean('raft', seed)),
     TEST_TIMEOUT_MS,
   );
 });
@@ -65,9 +46,9 @@ describe('determinism', () => {
   it.each([1, 3, 7, 11])(
     'seed %i gives the same world twice',
     async (seed) => {
-      const [first, second] = [await expectClean(seed), await expectClean(seed)];
+      const [first, second] = [await expectClean('raft', seed), await expectClean('raft', seed)];
       expect(second).toEqual(first);
-      expect((await expectClean(seed + 1)).hash).not.toBe(first.hash);
+      expect((await expectClean('raft', seed + 1)).hash).not.toBe(first.hash);
     },
     TEST_TIMEOUT_MS,
   );
@@ -83,11 +64,7 @@ describe('planted bugs', () => {
   it.each(bounds)(
     '%s is found within %i seeds',
     async (plant, seedsMax) => {
-      let found: string | null = null;
-      for (let seed = 0; seed < seedsMax && found === null; seed++) {
-        found = (await runSeed({ seed, plant })).failure?.invariant ?? null;
-      }
-      expect(found).not.toBeNull();
+      expect(await foundWithin('raft', plant, seedsMax)).not.toBeNull();
     },
     TEST_TIMEOUT_MS,
   );

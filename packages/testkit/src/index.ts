@@ -21,4 +21,10 @@ export { MemoryDisk } from './suites/memory-disk.js';
 export { ValueHistory, type HistoryFault, type ValueOutcome } from './checkers/value-history.js';
 export { isPlant, plants, type Plant } from './sim/plants.js';
 export { failureReport } from './sim/report.js';
-export { runSeed, type RunFailure, type RunOptions, type RunResult } from './sim/run-seed.js';
+export {
+  runSeed,
+  type RunFailure,
+  type RunOptions,
+  type RunResult,
+  type WorkloadName,
+} from './sim/run-seed.js';

@@ -1,4 +1,4 @@
-import { isMqError, type Logger } from '@raftmq/base';
+import { isMqError, MqError, type Logger } from '@raftmq/base';
 import { type CommitLogReader } from '@raftmq/broker-store';
 import {
   deadLetterTopic,
@@ -10,10 +10,12 @@ import {
 } from '@raftmq/protocol';
 import { type QueueReader } from '../lite/delivery-queues.js';
 import { type DeliveryName } from '../state/commands/index.js';
+import { type Tables } from '../state/tables.js';
 import { type MessagingProbe } from './probe.js';
 import { type ProposedRecord, type RecordsProposer } from './proposals.js';
 
 export interface DeadLettersOptions {
+  readonly tables: Tables;
   readonly queueIndex: QueueReader;
   readonly log: Pick<CommitLogReader, 'cachedRecord' | 'readRecord'>;
   readonly proposer: RecordsProposer;
@@ -32,28 +34,58 @@ export class DeadLetters {
   readonly #options: DeadLettersOptions;
   /** Moves on their way by queue and offset: a second request for the same message joins the first. */
   readonly #moving = new Map<string, Promise<void>>();
+  /** Moves without an answer that the log may still hold: another one would make a second copy. */
+  readonly #inDoubt = new Set<string>();
 
   constructor(options: DeadLettersOptions) {
     this.#options = options;
   }
 
+  /** A new leadership: what is in the log is applied, and nothing else of ours will ever be. */
+  reset(): void {
+    this.#inDoubt.clear();
+  }
+
   /**
    * Moves messages of one queue, in order, in one entry. A message that the log no longer holds is only acknowledged.
-   * @throws MqError of the proposal
+   * @throws MqError of the proposal; REQUEST_TIMEOUT also while the outcome of an earlier one is not known
    */
-  async move(from: DeliveryName, offsets: readonly number[]): Promise<void> {
-    const keys = offsets.map((offset) => `${from.group}/${from.topic}/${from.queueId}/${offset}`);
+  async move(from: DeliveryName, wanted: readonly number[]): Promise<void> {
+    const offsets = this.#inDoubt.size === 0 ? wanted : this.#undecided(from, wanted);
+    const keys = offsets.map((offset) => keyOf(from, offset));
     const joined = keys.map((key) => this.#moving.get(key)).filter((move) => move !== undefined);
     const own = offsets.filter((_, i) => !this.#moving.has(keys[i]!));
     if (own.length > 0) {
       const ownKeys = keys.filter((key) => !this.#moving.has(key));
-      const move = this.#moveAll(from, own).finally(() => {
-        for (const key of ownKeys) this.#moving.delete(key);
-      });
+      const move = this.#moveAll(from, own)
+        .catch((error: unknown) => {
+          if (isMqError(error) && error.code === 'REQUEST_TIMEOUT')
+            for (const key of ownKeys) this.#inDoubt.add(key);
+          throw error;
+        })
+        .finally(() => {
+          for (const key of ownKeys) this.#moving.delete(key);
+        });
       for (const key of ownKeys) this.#moving.set(key, move);
       joined.push(move);
     }
     await Promise.all(joined);
+  }
+
+  /** Leaves out what an earlier move has done after all. @throws MqError REQUEST_TIMEOUT when one is still open */
+  #undecided(from: DeliveryName, offsets: readonly number[]): readonly number[] {
+    const { state } = this.#options.tables.delivery(from.group, from.topic, from.queueId) ?? {};
+    return offsets.filter((offset) => {
+      if (!this.#inDoubt.has(keyOf(from, offset))) return true;
+      if (state?.isConsumed(offset) === false) {
+        throw new MqError(
+          'REQUEST_TIMEOUT',
+          'an earlier move of the message to the dead-letter queue is not decided; try again',
+        );
+      }
+      this.#inDoubt.delete(keyOf(from, offset));
+      return false;
+    });
   }
 
   async #moveAll(from: DeliveryName, offsets: readonly number[]): Promise<void> {
@@ -108,6 +140,10 @@ export class DeadLetters {
       return prepareStoredMessage({ ...message, userProperties: [] }, topic, options);
     }
   }
+}
+
+function keyOf({ group, topic, queueId }: DeliveryName, offset: number): string {
+  return `${group}/${topic}/${queueId}/${offset}`;
 }
 
 function nameOf(name: DeliveryName): DeliveryName {

@@ -464,6 +464,39 @@ describe('dead letters', () => {
     await sendAll('b');
     expect((await receive({ group: 'og' }))[0]!.body).toBe('b');
   });
+
+  test('a move that got no answer is not made a second time', async () => {
+    await sendAll('a');
+    const [got] = await receive();
+    const move = (): Promise<string> =>
+      codeOf(service.forwardToDeadLetterQueue('g', 'T', target(got!.handle)));
+    node.hold = true;
+    const first = move();
+    await settle();
+    node.timeOut();
+    expect(await first).toBe('REQUEST_TIMEOUT');
+    expect(await move()).toBe('REQUEST_TIMEOUT');
+    node.hold = false;
+    node.commit();
+    await service.forwardToDeadLetterQueue('g', 'T', target(got!.handle));
+    expect(queueIndex.maxOffset('%DLQ%g', 0)).toBe(1);
+  });
+
+  test('a new leadership knows what came of a move without an answer', async () => {
+    await sendAll('a');
+    const [got] = await receive();
+    node.hold = true;
+    const first = codeOf(service.forwardToDeadLetterQueue('g', 'T', target(got!.handle)));
+    await settle();
+    node.timeOut();
+    expect(await first).toBe('REQUEST_TIMEOUT');
+    node.lose();
+    state.roleChanged({ role: 'follower', term: 2, leaderId: 1, writable: false });
+    state.roleChanged({ role: 'leader', term: 3, leaderId: 0, writable: true });
+    node.hold = false;
+    await service.forwardToDeadLetterQueue('g', 'T', target(got!.handle));
+    expect(queueIndex.maxOffset('%DLQ%g', 0)).toBe(1);
+  });
 });
 
 describe('ordered groups', () => {

@@ -109,6 +109,7 @@ export class MessagingService implements Messaging, StateListener {
     this.#polls = polls;
     const storeHost = this.#storeHost;
     const deadLetters = new DeadLetters({
+      tables,
       queueIndex: queues,
       log,
       proposer,
@@ -408,6 +409,7 @@ export class MessagingService implements Messaging, StateListener {
     if (status.writable && !(before.writable && before.term === status.term)) {
       this.#offsets.reset();
       this.#receiver.reset();
+      this.#deadLetters.reset();
       this.#secretProposed = null;
       this.#renewals.start();
       this.#lite.start();

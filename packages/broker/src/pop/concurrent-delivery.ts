@@ -63,6 +63,10 @@ export class ConcurrentDelivery implements DeliveryState {
     return this.#nextOffset;
   }
 
+  isConsumed(offset: number): boolean {
+    return offset < this.#nextOffset && !this.#open.has(offset);
+  }
+
   get openCount(): number {
     return this.#open.size;
   }

@@ -80,6 +80,8 @@ export interface DeliveryState {
   readonly committedOffset: number;
   /** Messages from here on were never handed out. */
   readonly nextOffset: number;
+  /** Whether the message is acknowledged, a dead letter, or passed over: it is not handed out any more. */
+  isConsumed(offset: number): boolean;
   /** Messages handed out and not yet acknowledged, due or not. */
   readonly openCount: number;
   /** Nothing is in flight or counted: the state is its committed offset alone. */

@@ -56,6 +56,31 @@ describe('ordered delivery', () => {
     expect(state.ack(0, leaseId)).toBe('done');
   });
 
+  test('a dead letter in the middle of a batch never comes again', () => {
+    const first = deliver([0, 1, 2, 3], T0, 'try');
+    expect(state.complete(1)).toBe('done');
+    expect(state.isConsumed(1)).toBe(true);
+    expect(state.committedOffset).toBe(0);
+    expect(plan(T0 + 1, 'try').retries).toEqual([0, 2, 3]);
+    // A command that was planned before the move.
+    expect(deliver([0, 1, 2, 3], T0 + 20_000).offsets).toEqual([0, 2, 3]);
+    expect(state.admission(1, 3)).toBe('skip');
+    expect(state.ack(1, first.leaseId)).toBe('done');
+    expect(state.check(1, first.leaseId)).toBe('done');
+    // It outlives a smaller batch, and a checkpoint.
+    const { leaseId } = deliver([0], T0 + 40_000, null, 1);
+    expect(state.complete(1)).toBe('done');
+    state = readDeliveryRow(writeDeliveryRow(state), 'row') as OrderedDelivery;
+    expect(state.admission(1, 3)).toBe('skip');
+    expect(state.ack(0, leaseId)).toBe('done');
+    expect(state.quiet).toBe(false);
+    const { leaseId: last } = deliver([2, 3], T0 + 41_000);
+    state.ack(2, last);
+    state.ack(3, last);
+    expect(state.quiet).toBe(true);
+    expect(state.committedOffset).toBe(4);
+  });
+
   test('passed-over messages behind the batch are consumed with it', () => {
     const { leaseId } = deliver([0, 3], T0, null, 6);
     state.ack(0, leaseId);

@@ -40,7 +40,7 @@ interface Batch {
 /**
  * Delivery in order: one batch of a queue is out at a time, and blocks the queue until every message of it is
  * acknowledged or its time is over. Then the queue starts again at the first message without an ack, and hands out
- * what lies behind it once more, acknowledged or not.
+ * what lies behind it once more, acknowledged or not; only what lies in the dead-letter queue never comes again.
  *
  * Source: RocketMQ's ConsumerOrderInfoManager. We differ in that an attempt count outlives a smaller batch, and in
  * that a handle of an expired and repeated batch is refused instead of being ignored.
@@ -51,6 +51,8 @@ export class OrderedDelivery implements DeliveryState {
   #batch: Batch | null = null;
   /** Attempts of messages that were out before, are not consumed, and are not in the batch; ascending. */
   #counts = new Map<number, number>();
+  /** Messages from the committed offset on that were moved to the dead-letter queue. */
+  readonly #buried = new Set<number>();
 
   constructor(committedOffset = 0) {
     this.#committedOffset = committedOffset;
@@ -63,7 +65,12 @@ export class OrderedDelivery implements DeliveryState {
   get nextOffset(): number {
     let next = this.#batch?.endOffset ?? this.#committedOffset;
     for (const offset of this.#counts.keys()) next = Math.max(next, offset + 1);
+    for (const offset of this.#buried) next = Math.max(next, offset + 1);
     return next;
+  }
+
+  isConsumed(offset: number): boolean {
+    return offset < this.#committedOffset || this.#buried.has(offset);
   }
 
   get openCount(): number {
@@ -73,7 +80,7 @@ export class OrderedDelivery implements DeliveryState {
   }
 
   get quiet(): boolean {
-    return this.#batch === null && this.#counts.size === 0;
+    return this.#batch === null && this.#counts.size === 0 && this.#buried.size === 0;
   }
 
   plan(request: PlanRequest): DeliveryPlan {
@@ -85,7 +92,7 @@ export class OrderedDelivery implements DeliveryState {
       return { ...plan, retries: [], exhausted: [], newMax: 0, lookAgainAtMs: blockedUntilMs };
     }
     if (blocked && batch !== null) {
-      const again = batch.items.filter((item) => item.offset >= this.#committedOffset);
+      const again = batch.items.filter((item) => !this.isConsumed(item.offset));
       const retries = again.slice(0, request.batchSize).map((item) => item.offset);
       return { ...plan, retries, exhausted: [], newMax: 0, lookAgainAtMs: blockedUntilMs };
     }
@@ -95,10 +102,11 @@ export class OrderedDelivery implements DeliveryState {
   }
 
   /**
-   * What a scan from the committed offset on does with `offset`: hand it out, pass over it because it was acknowledged
-   * and has no attempt left, or end the batch before it because it is due for the dead-letter queue.
+   * What a scan from the committed offset on does with `offset`: hand it out, pass over it because it is a dead letter,
+   * or was acknowledged and has no attempt left, or end the batch before it because it is due for the dead-letter queue.
    */
   admission(offset: number, maxAttempts: number): 'deliver' | 'skip' | 'stop' {
+    if (this.#buried.has(offset)) return 'skip';
     if (this.#nextAttempt(offset, false) <= maxAttempts) return 'deliver';
     return this.#item(offset)?.acked === true ? 'skip' : 'stop';
   }
@@ -113,8 +121,8 @@ export class OrderedDelivery implements DeliveryState {
     for (const run of order.runs) {
       if (run.dropped) continue;
       for (let offset = run.fromOffset; offset < run.fromOffset + run.count; offset++) {
-        // Acknowledged while this command was on its way.
-        if (offset < this.#committedOffset) continue;
+        // Acknowledged, or moved to the dead-letter queue, while this command was on its way.
+        if (this.isConsumed(offset)) continue;
         const attempt = this.#nextAttempt(offset, repeats);
         const visibleAtMs = nowMs + order.invisibleMs;
         items.push({
@@ -130,7 +138,7 @@ export class OrderedDelivery implements DeliveryState {
     const behindLast = items.length === 0 ? 0 : items[items.length - 1]!.offset + 1;
     const endOffset = Math.max(order.endOffset, this.#committedOffset, behindLast);
     const counts = this.#countsBehind(endOffset);
-    this.#committedOffset = items[0]?.offset ?? endOffset;
+    this.#commit(items[0]?.offset ?? endOffset);
     this.#counts = counts;
     this.#batch =
       items.length === 0
@@ -150,7 +158,7 @@ export class OrderedDelivery implements DeliveryState {
   }
 
   ack(offset: number, leaseId: number): DeliveryOutcome {
-    if (offset < this.#committedOffset) return 'done';
+    if (this.isConsumed(offset)) return 'done';
     const item = this.#item(offset);
     const batch = this.#batch;
     if (batch === null || item === undefined || leaseId < batch.staleFromId) return 'stale';
@@ -161,15 +169,16 @@ export class OrderedDelivery implements DeliveryState {
   }
 
   complete(offset: number): DeliveryOutcome {
-    if (offset < this.#committedOffset) return 'done';
+    if (this.isConsumed(offset)) return 'done';
     const item = this.#item(offset);
     if (item !== undefined) {
       item.acked = true;
+      this.#buried.add(offset);
       this.#advance(this.#batch!);
       return 'done';
     }
     if (offset !== this.#committedOffset) return 'stale';
-    this.#committedOffset = offset + 1;
+    this.#commit(offset + 1);
     this.#counts.delete(offset);
     return 'done';
   }
@@ -184,7 +193,7 @@ export class OrderedDelivery implements DeliveryState {
     let outcome: DeliveryOutcome = 'stale';
     for (const offset of offsets) {
       const item = this.#item(offset);
-      if (offset < this.#committedOffset) {
+      if (this.isConsumed(offset)) {
         if (outcome === 'stale') outcome = 'ignored';
       } else if (item !== undefined && leaseId >= this.#batch!.leaseId) {
         item.visibleAtMs = visibleAtMs;
@@ -199,7 +208,7 @@ export class OrderedDelivery implements DeliveryState {
   }
 
   check(offset: number, leaseId: number): DeliveryOutcome | 'open' {
-    if (offset < this.#committedOffset) return 'done';
+    if (this.isConsumed(offset)) return 'done';
     const batch = this.#batch;
     const item = this.#item(offset);
     if (batch === null || item === undefined || leaseId < batch.staleFromId) return 'stale';
@@ -236,6 +245,7 @@ export class OrderedDelivery implements DeliveryState {
    *          itemCount, item*
    *   item:  offset - committedOffset, attempt, flags (1 acked, 2 changed, 4 suspended), visibleAtMs
    *   countCount, (offset - committedOffset, attempts)*
+   *   buriedCount, (offset - committedOffset)*, ascending
    *
    * Acknowledged items below the committed offset are left out: nothing asks for them any more.
    */
@@ -266,6 +276,9 @@ export class OrderedDelivery implements DeliveryState {
       writer.varint(offset - this.#committedOffset);
       writer.varint(attempts);
     }
+    writer.varint(this.#buried.size);
+    for (const offset of [...this.#buried].sort((a, b) => a - b))
+      writer.varint(offset - this.#committedOffset);
   }
 
   /** Reads what {@link write} wrote. */
@@ -293,6 +306,8 @@ export class OrderedDelivery implements DeliveryState {
       const offset = state.#committedOffset + reader.varint();
       state.#counts.set(offset, reader.varint());
     }
+    for (let left = reader.count(1); left > 0; left--)
+      state.#buried.add(state.#committedOffset + reader.varint());
     return state;
   }
 
@@ -326,7 +341,7 @@ export class OrderedDelivery implements DeliveryState {
     for (let offset = this.#committedOffset; exhausted.length < countMax; offset++) {
       const item = this.#item(offset);
       // The filter passed over it when the batch was made.
-      if (item === undefined && offset < batchEnd) continue;
+      if (this.#buried.has(offset) || (item === undefined && offset < batchEnd)) continue;
       if (item === undefined && !this.#counts.has(offset)) break;
       if (this.#nextAttempt(offset, false) <= maxAttempts) break;
       if (item?.acked !== true) exhausted.push(offset);
@@ -349,8 +364,13 @@ export class OrderedDelivery implements DeliveryState {
 
   #advance(batch: Batch): void {
     const open = batch.items.find((item) => !item.acked);
-    this.#committedOffset = open?.offset ?? batch.endOffset;
+    this.#commit(open?.offset ?? batch.endOffset);
     if (open === undefined) this.#batch = null;
+  }
+
+  #commit(offset: number): void {
+    this.#committedOffset = offset;
+    for (const buried of this.#buried) if (buried < offset) this.#buried.delete(buried);
   }
 }
 

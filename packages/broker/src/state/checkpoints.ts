@@ -21,9 +21,6 @@ export interface CheckpointsOptions {
   readonly onFatal: (error: unknown) => void;
 }
 
-/** How often the store is made durable: the log is kept from there on. */
-const FLUSH_INTERVAL_MS = 60_000;
-
 /**
  * Saves the changed rows together with the applied index: every now and then, early after much log, and at a clean stop.
  * Order of a checkpoint: rows are taken in one go, the queue index is synced, then rows and index go out in one batch.
@@ -50,7 +47,7 @@ export class Checkpoints {
 
   /**
    * Entries through here are in rows that survive a power cut: the log before is not needed to start again. Follows the
-   * checkpoints at a distance of about a minute, as making the store durable costs more than writing to it.
+   * checkpoints at a distance, as making the store durable costs more than writing to it.
    */
   get savedIndex(): number {
     return this.#durableIndex;
@@ -109,7 +106,7 @@ export class Checkpoints {
   }
 
   async #saveNow(): Promise<void> {
-    const { state, queueIndex, stateStore, log, clock, logger } = this.#options;
+    const { state, queueIndex, stateStore, log, clock, logger, settings } = this.#options;
     const startedAtMs = clock.monotonicMs();
     if (log.firstPosition > this.#droppedBelow) {
       this.#droppedBelow = log.firstPosition;
@@ -121,7 +118,8 @@ export class Checkpoints {
     const { rows, cold } = capture;
     await stateStore.save(capture.appliedIndex, rows, cold);
     this.#savedIndex = capture.appliedIndex;
-    if (this.#stopped || clock.monotonicMs() - this.#flushedAtMs >= FLUSH_INTERVAL_MS) {
+    const flushDue = clock.monotonicMs() - this.#flushedAtMs >= settings.stateFlushIntervalMs;
+    if (this.#stopped || flushDue) {
       await stateStore.flush();
       this.#flushedAtMs = clock.monotonicMs();
       this.#durableIndex = capture.appliedIndex;

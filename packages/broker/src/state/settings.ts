@@ -14,6 +14,12 @@ export const stateSettings = {
     max: 64 * 1024 * 1024 * 1024,
     doc: 'Rows are saved earlier once this many bytes of log were applied: it bounds the time of a restart.',
   }),
+  stateFlushIntervalMs: ms({
+    default: 60_000,
+    min: 100,
+    max: 3_600_000,
+    doc: 'How often saved rows are made durable. The log before is needed until then: a longer time keeps more of it.',
+  }),
 };
 
 export type StateSettings = SettingsOf<typeof stateSettings>;

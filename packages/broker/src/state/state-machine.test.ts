@@ -17,7 +17,11 @@ import {
 } from './single-node.js';
 import { type BrokerStateMachine } from './state-machine.js';
 
-const settings = { checkpointIntervalMs: 5_000, checkpointLogBytes: 1024 * 1024 };
+const settings = {
+  checkpointIntervalMs: 5_000,
+  checkpointLogBytes: 1024 * 1024,
+  stateFlushIntervalMs: 60_000,
+};
 
 interface Replica {
   readonly queueIndex: MemoryQueueIndex;

@@ -1,45 +1,66 @@
 import { type Prng } from '@raftmq/base';
 import { type Entry } from '@raftmq/raft';
+import { type Application } from './application.js';
 import { CommittedHistory, createInvariants, type Invariant } from './invariants.js';
-import { valuesOf } from './hash-state-machine.js';
+import { type Load } from './load.js';
 import { Nemesis } from './nemesis.js';
 import { SimNetwork } from './network.js';
 import { SimNode } from './node.js';
 import { type Plant } from './plants.js';
 import { type Scenario } from './scenario.js';
-import { Workload } from './workload.js';
 import { type World } from './world.js';
 
+/** What makes a load, given how to tell that an entry of a node's log was acknowledged. */
+export type LoadFactory<A extends Application> = (
+  random: Prng,
+  acked: (node: SimNode<A>, index: number) => void,
+) => Load<A>;
+
 /** A group of production replicas on simulated machines, its clients, its troubles, and what must hold throughout. */
-export class Cluster {
+export class Cluster<A extends Application = Application> {
   readonly world: World;
   readonly scenario: Scenario;
-  readonly nodes: readonly SimNode[];
-  readonly workload: Workload;
+  readonly nodes: readonly SimNode<A>[];
+  readonly load: Load<A>;
   readonly nemesis: Nemesis;
   readonly committed = new CommittedHistory();
   readonly #invariants: readonly Invariant[];
+  readonly #random: Prng;
 
-  constructor(world: World, scenario: Scenario, random: Prng, plant: Plant | null) {
+  constructor(
+    world: World,
+    scenario: Scenario,
+    random: Prng,
+    plant: Plant | null,
+    load: LoadFactory<A>,
+  ) {
     this.world = world;
     this.scenario = scenario;
+    this.#random = random.fork('last restart');
     const ids = Array.from({ length: scenario.nodeCount }, (_, id) => id);
     const network = new SimNetwork(world, random.fork('network'), scenario.network, ids);
+    this.load = load(random.fork('workload'), (node, index) => this.#acked(node, index));
+    const around = {
+      world,
+      network,
+      scenario,
+      plant,
+      committed: this.committed,
+      invariants: () => this.#invariants,
+      onCommitted: (entry: Entry, results: readonly unknown[]) =>
+        this.load.committed(entry, results),
+      digestAt: (index: number) => this.load.digestAt(index),
+    };
     this.nodes = ids.map(
       (id) =>
-        new SimNode(
+        new SimNode<A>(
           id,
           {
-            world,
-            network,
-            scenario,
-            plant,
-            committed: this.committed,
-            invariants: () => this.#invariants,
-            onCommitted: (entry) => this.workload.committed(valuesOf(entry), entry.index),
-            onElected: (node) => this.nemesis.leaderElected(node),
-            onDeath: (node) => this.workload.nodeDied(node),
+            ...around,
+            onElected: () => this.nemesis.leaderElected(this.nodes[id]!),
+            onDeath: () => this.load.nodeDied(this.nodes[id]!),
           },
+          this.load.host(id),
           random.fork(`node ${id}`),
         ),
     );
@@ -48,13 +69,6 @@ export class Cluster {
       for (const invariant of this.#invariants)
         invariant.sent?.(message, this.nodes[message.from]!);
     };
-    this.workload = new Workload(
-      world,
-      random.fork('workload'),
-      scenario,
-      this.nodes,
-      (node, index) => this.#acked(node, index),
-    );
     this.nemesis = new Nemesis(world, random.fork('nemesis'), scenario, this.nodes, network);
   }
 
@@ -62,7 +76,7 @@ export class Cluster {
   async safetyPhase(): Promise<void> {
     const { world, scenario } = this;
     for (const node of this.nodes) node.boot();
-    this.workload.start();
+    this.load.start(this.nodes);
     this.nemesis.start();
     if (scenario.compactEveryMs !== Infinity) this.#compactNext();
     await world.run(() => world.nowMs >= scenario.safetyMs);
@@ -72,19 +86,30 @@ export class Cluster {
   async livenessPhase(): Promise<void> {
     const { world, scenario } = this;
     this.nemesis.heal();
-    this.workload.stop();
+    this.load.stop();
     const deadlineMs = world.nowMs + scenario.livenessMs;
     const within = (done: () => boolean): Promise<void> =>
       world.run(() => world.nowMs >= deadlineMs || done());
     await within(() => this.#leader() !== null);
     if (this.#leader() === null) this.#notConverged('no node leads and takes writes');
-    const acked = this.workload.history.ackedCount;
-    this.#proposeLast(deadlineMs);
-    await within(() => this.workload.history.ackedCount > acked && this.#settled());
-    if (this.workload.history.ackedCount === acked)
-      this.#notConverged('a last value was never acknowledged');
+    const undone = await this.load.finish(() => this.#leader(), within);
+    if (undone !== null) this.#notConverged(undone);
+    await within(() => this.#settled());
     if (!this.#settled()) this.#notConverged('the replicas do not come to the same state');
-    this.#verdict();
+    this.#sameDigests();
+    await this.load.verdict();
+    this.#restartOne();
+    await within(() => this.#leader() !== null && this.#settled());
+    if (!this.#settled()) this.#notConverged('a replica that starts again does not catch up');
+    this.#sameDigests();
+  }
+
+  /** One process ends, and begins anew with what its disk has. */
+  #restartOne(): void {
+    const node = this.#random.pick(this.nodes);
+    if (this.#random.chance(0.5)) node.kill();
+    else node.powerCut();
+    this.load.beforeLastStart(node);
   }
 
   /** One line per node. */
@@ -93,37 +118,26 @@ export class Cluster {
       const { driver, role } = node;
       if (driver === null) return `n${node.id} down`;
       const status = driver.status();
+      const paused = node.life !== null && node.life.pausedUntilMs > this.world.nowMs;
       return (
         `n${node.id} ${role.role}${role.writable ? '*' : ''} term=${status.term} leader=${status.leaderId ?? '-'} ` +
         `log=${status.firstIndex}..${status.lastIndex} durable=${status.durableIndex} commit=${status.commitIndex} ` +
-        `applied=${status.appliedIndex} digest=${(node.machine?.digest ?? 0).toString(16)} queued=${status.queuedProposals} ` +
-        `waiting=${status.waitingEntries}${node.life !== null && node.life.pausedUntilMs > this.world.nowMs ? ' paused' : ''}`
+        `applied=${status.appliedIndex} digest=${node.application?.digest() ?? '-'} queued=${status.queuedProposals} ` +
+        `waiting=${status.waitingEntries}${paused ? ' paused' : ''}`
       );
     });
   }
 
-  #leader(): SimNode | null {
+  #leader(): SimNode<A> | null {
     return this.nodes.find((node) => node.role.writable) ?? null;
-  }
-
-  /** Tries again and again: leadership may still move once. */
-  #proposeLast(untilMs: number): void {
-    const { world } = this;
-    const before = this.workload.history.ackedCount;
-    const attempt = (): void => {
-      if (world.nowMs >= untilMs || this.workload.history.ackedCount > before) return;
-      const leader = this.#leader();
-      if (leader !== null) this.workload.proposeTo(leader);
-      world.schedule(this.scenario.core.electionTimeoutMinMs!, null, 'last value', attempt);
-    };
-    attempt();
   }
 
   #settled(): boolean {
     const lastIndex = this.committed.lastIndex;
     return this.nodes.every((node) => {
-      const { driver, machine } = node;
-      if (driver === null || machine === null || machine.appliedIndex !== lastIndex) return false;
+      const { driver, application } = node;
+      if (driver === null || application === null || application.appliedIndex !== lastIndex)
+        return false;
       const status = driver.status();
       return (
         status.lastIndex === lastIndex &&
@@ -133,25 +147,13 @@ export class Cluster {
     });
   }
 
-  #verdict(): void {
-    const { history } = this.workload;
-    const digest = this.committed.digestAt(this.committed.lastIndex);
+  #sameDigests(): void {
+    const expected = this.nodes[0]!.application!.digest();
     for (const node of this.nodes) {
-      if (node.machine!.digest !== digest) {
-        this.world.violate(
-          'convergence',
-          `n${node.id} has digest ${node.machine!.digest.toString(16)}, not ${digest.toString(16)}`,
-        );
-      }
+      const digest = node.application!.digest();
+      if (digest === expected) continue;
+      this.world.violate('convergence', `n${node.id} has digest ${digest}, n0 has ${expected}`);
     }
-    const open = history.openSince(Infinity);
-    if (open.length > 0)
-      this.world.violate(
-        'every-promise-settles',
-        `values ${open.slice(0, 5).join(', ')} never got an answer`,
-      );
-    const fault = history.finalFault();
-    if (fault !== null) this.world.violate(fault.rule, fault.message);
   }
 
   #notConverged(what: string): never {
@@ -161,19 +163,19 @@ export class Cluster {
     );
   }
 
-  #acked(node: SimNode, index: number): void {
+  #acked(node: SimNode<A>, index: number): void {
     const entry: Entry = node.read(index, index)[0]!;
     for (const invariant of this.#invariants) invariant.acked?.(node, entry);
   }
 
-  /** What every node has on disk and in a checkpoint may go. */
+  /** What every node has on disk and does not need to start again may go. */
   #compactNext(): void {
     this.world.schedule(this.scenario.compactEveryMs, null, 'compact', () => {
       this.#compactNext();
-      let index = Infinity;
+      let index = this.load.keepFromIndex() - 1;
       for (const node of this.nodes) {
-        if (node.driver === null) return;
-        index = Math.min(index, node.checkpoint.appliedIndex, node.driver.status().durableIndex);
+        if (node.driver === null || node.application === null) return;
+        index = Math.min(index, node.application.durableIndex, node.driver.status().durableIndex);
       }
       for (const node of this.nodes) node.compact(index);
     });

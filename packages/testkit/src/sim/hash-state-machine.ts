@@ -1,19 +1,12 @@
-import { crc32 } from '@raftmq/base';
-import {
-  ENTRY_HEADER_SIZE_BYTES,
-  entryType,
-  type Entry,
-  type RoleStatus,
-  type StateMachine,
-} from '@raftmq/raft';
+import { crc32, type Prng } from '@raftmq/base';
+import { ENTRY_HEADER_SIZE_BYTES, entryType, type Entry, type StateMachine } from '@raftmq/raft';
+import { type Application, type ApplicationHost } from './application.js';
 
 /** Applied index and digest, as a checkpoint keeps them across restarts. */
 export interface HashCheckpoint {
   readonly appliedIndex: number;
   readonly digest: number;
 }
-
-export const EMPTY_CHECKPOINT: HashCheckpoint = { appliedIndex: 0, digest: 0 };
 
 /** A record of the simulation: size, value, filler. */
 const VALUE_OFFSET = 4;
@@ -54,44 +47,75 @@ export interface ValueResult {
 }
 
 /** The smallest deterministic state machine: a sum chained over everything applied. */
-export class HashStateMachine implements StateMachine {
-  readonly #onApply: (entry: Entry, digest: number) => void;
-  readonly #onRole: (status: RoleStatus) => void;
+export class HashStateMachine implements StateMachine, Application {
+  readonly #host: HashHost;
   #appliedIndex: number;
   #digest: number;
 
-  constructor(
-    from: HashCheckpoint,
-    onApply: (entry: Entry, digest: number) => void,
-    onRole: (status: RoleStatus) => void,
-  ) {
-    this.#appliedIndex = from.appliedIndex;
-    this.#digest = from.digest;
-    this.#onApply = onApply;
-    this.#onRole = onRole;
+  constructor(host: HashHost) {
+    this.#host = host;
+    this.#appliedIndex = host.checkpoint.appliedIndex;
+    this.#digest = host.checkpoint.digest;
+  }
+
+  get stateMachine(): StateMachine {
+    return this;
   }
 
   get appliedIndex(): number {
     return this.#appliedIndex;
   }
 
-  get digest(): number {
-    return this.#digest;
+  get durableIndex(): number {
+    return this.#host.checkpoint.appliedIndex;
+  }
+
+  digest(): string {
+    return (this.#digest >>> 0).toString(16);
   }
 
   apply(entry: Entry, results: unknown[] | null): void {
     this.#digest = crc32(entry.frame, this.#digest);
-    this.#onApply(entry, this.#digest);
     this.#appliedIndex = entry.index;
+    this.#host.applied({ appliedIndex: entry.index, digest: this.#digest });
     if (results === null) return;
     for (const value of valuesOf(entry)) {
       results.push({ value, index: entry.index, digest: this.#digest } satisfies ValueResult);
     }
   }
 
-  roleChanged(status: RoleStatus): void {
-    this.#onRole(status);
-  }
+  roleChanged(): void {}
 
   applied(): void {}
+
+  attach(): void {}
+
+  started(): void {}
+
+  stopServing(): void {}
+
+  async close(): Promise<void> {}
+}
+
+/** Keeps the checkpoint of a machine's hash; a power cut does it no harm. */
+export class HashHost implements ApplicationHost<HashStateMachine> {
+  checkpoint: HashCheckpoint = { appliedIndex: 0, digest: 0 };
+  readonly #random: Prng;
+  readonly #checkpointChance: number;
+
+  constructor(random: Prng, checkpointChance: number) {
+    this.#random = random;
+    this.#checkpointChance = checkpointChance;
+  }
+
+  async open(): Promise<HashStateMachine> {
+    return new HashStateMachine(this);
+  }
+
+  powerCut(): void {}
+
+  /** @internal */
+  applied(state: HashCheckpoint): void {
+    if (this.#random.chance(this.#checkpointChance)) this.checkpoint = state;
+  }
 }

@@ -22,7 +22,7 @@ export interface Invariant {
   appending?(node: WatchedNode, entries: readonly Entry[]): void;
   /** After the node's chain took one of them. */
   appended?(node: WatchedNode, entry: Entry, chainSum: number): void;
-  applied?(node: WatchedNode, entry: Entry, digest: number): void;
+  applied?(node: WatchedNode, entry: Entry, digest: string): void;
   /** A client was told that its value, in this entry, is stored. */
   acked?(node: WatchedNode, entry: Entry): void;
   /** A process came up with the log and applied index it recovered. */
@@ -32,7 +32,7 @@ export interface Invariant {
 /** One history of committed entries, as first seen on any node. */
 export class CommittedHistory {
   readonly #sums: number[] = [0];
-  readonly #digests: number[] = [0];
+  readonly #digests: string[] = [''];
   readonly #seenInTerm: number[] = [0];
 
   /** Highest index seen committed anywhere. */
@@ -45,7 +45,7 @@ export class CommittedHistory {
     return this.#sums[index]!;
   }
 
-  digestAt(index: number): number {
+  digestAt(index: number): string {
     return this.#digests[index]!;
   }
 
@@ -57,7 +57,7 @@ export class CommittedHistory {
   }
 
   /** The next index, applied first by a node that is in `term`. */
-  add(sum: number, digest: number, term: number): void {
+  add(sum: number, digest: string, term: number): void {
     this.#sums.push(sum);
     this.#digests.push(digest);
     this.#seenInTerm.push(term);
@@ -166,7 +166,7 @@ export class StateMachineSafety implements Invariant {
     this.#committed = committed;
   }
 
-  applied(node: WatchedNode, entry: Entry, digest: number): void {
+  applied(node: WatchedNode, entry: Entry, digest: string): void {
     const sum = node.chain.at(entry.index);
     if (entry.index > this.#committed.lastIndex + 1) {
       this.#world.violate(
@@ -176,14 +176,17 @@ export class StateMachineSafety implements Invariant {
     }
     if (entry.index === this.#committed.lastIndex + 1)
       return this.#committed.add(sum ?? 0, digest, node.role.term);
-    if (
-      sum === this.#committed.sumAt(entry.index) &&
-      digest === this.#committed.digestAt(entry.index)
-    )
-      return;
+    if (sum !== this.#committed.sumAt(entry.index)) {
+      this.#world.violate(
+        this.name,
+        `n${node.id} applies entry ${entry.index} of term ${entry.term}, which is not the one applied before`,
+      );
+    }
+    const expected = this.#committed.digestAt(entry.index);
+    if (digest === expected) return;
     this.#world.violate(
       this.name,
-      `n${node.id} applies entry ${entry.index} of term ${entry.term}, which is not the one applied before`,
+      `n${node.id} applies entry ${entry.index} as everyone, and comes to another state or result: ${digest}, not ${expected}`,
     );
   }
 }

@@ -2,19 +2,20 @@ import { parseArgs } from 'node:util';
 import { errorText } from '@raftmq/base';
 import { isPlant, plants, type Plant } from './plants.js';
 import { failureReport } from './report.js';
-import { runSeed, type RunResult } from './run-seed.js';
+import { runSeed, type RunResult, type WorkloadName } from './run-seed.js';
 
 const HELP = `raftmq sim: runs a broker group's replication on simulated machines, with faults, and checks its promises
 
-usage: raftmq sim [--seed N | --seeds N [--from S]] [--trace] [--plant NAME] [--json]
+usage: raftmq sim [--seed N | --seeds N [--from S]] [--workload W] [--trace] [--plant NAME] [--json]
 
+  --workload W  raft (replication alone), broker (messages, deliveries and their clients on it), or both (default)
   --seed N      run one seed
   --seeds N     run N seeds (default 100)
   --from S      the first of them; without it, one is made from the date
   --trace       print every event of the virtual world
   --plant NAME  plant a mistake on purpose, and expect it to be found:
 ${Object.entries(plants)
-  .map(([name, what]) => `                  ${name.padEnd(16)} ${what}`)
+  .map(([name, { what }]) => `                  ${name.padEnd(20)} ${what}`)
   .join('\n')}
   --json        print the summary as one line of JSON
 
@@ -23,6 +24,7 @@ Exit code 0: every invariant held (or the planted mistake was found). 1: not so.
 
 interface SimArguments {
   readonly seeds: readonly number[];
+  readonly workloads: readonly WorkloadName[];
   readonly trace: boolean;
   readonly plant: Plant | null;
   readonly json: boolean;
@@ -67,9 +69,12 @@ export async function main(argv: readonly string[]): Promise<number> {
     reads: 0,
   };
   let failed: RunResult | null = null;
-  for (const seed of parsed.seeds) {
+  const runs = parsed.seeds.flatMap((seed) =>
+    parsed.workloads.map((workload) => ({ seed, workload })),
+  );
+  for (const run of runs) {
     const result = await runSeed({
-      seed,
+      ...run,
       plant: parsed.plant,
       trace: parsed.trace ? (line) => void process.stdout.write(line + '\n') : null,
     });
@@ -78,8 +83,7 @@ export async function main(argv: readonly string[]): Promise<number> {
       failed = result;
       break;
     }
-    if (totals.seeds % 10 === 0)
-      progress(totals, parsed.seeds.length, performance.now() - startedAtMs);
+    if (totals.seeds % 10 === 0) progress(totals, runs.length, performance.now() - startedAtMs);
     // Lets signals and streams have their turn.
     await new Promise<void>((resolve) => setImmediate(resolve));
   }
@@ -99,6 +103,7 @@ function parse(argv: readonly string[]): SimArguments | null {
       seeds: { type: 'string' },
       from: { type: 'string' },
       trace: { type: 'boolean', default: false },
+      workload: { type: 'string', default: 'both' },
       plant: { type: 'string' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -112,12 +117,27 @@ function parse(argv: readonly string[]): SimArguments | null {
   if (plant !== null && !isPlant(plant))
     throw new Error(`--plant must be one of ${Object.keys(plants).join(', ')}`);
   const { trace, json } = values;
+  const workloads = workloadsOf(values.workload, plant);
   if (values.seed !== undefined)
-    return { seeds: [whole('--seed', values.seed)], trace, plant, json };
+    return { seeds: [whole('--seed', values.seed)], workloads, trace, plant, json };
   const from =
     values.from === undefined ? Date.now() % 1_000_000_000 : whole('--from', values.from);
   const count = values.seeds === undefined ? 100 : whole('--seeds', values.seeds);
-  return { seeds: Array.from({ length: count }, (_, i) => from + i), trace, plant, json };
+  return {
+    seeds: Array.from({ length: count }, (_, i) => from + i),
+    workloads,
+    trace,
+    plant,
+    json,
+  };
+}
+
+/** A mistake in the broker's state is looked for where there is one. */
+function workloadsOf(name: string, plant: Plant | null): readonly WorkloadName[] {
+  if (name === 'raft' || name === 'broker') return [name];
+  if (name !== 'both') throw new Error(`--workload must be raft, broker or both, not "${name}"`);
+  if (plant !== null) return [plants[plant].workload];
+  return ['raft', 'broker'];
 }
 
 function whole(flag: string, text: string): number {
@@ -165,7 +185,7 @@ function summary(
   }
   const perSecond = (totals.seeds / elapsedMs) * 1000;
   return (
-    `${totals.seeds} seeds in ${(elapsedMs / 1000).toFixed(1)} s (${perSecond.toFixed(1)}/s): ` +
+    `${totals.seeds} runs in ${(elapsedMs / 1000).toFixed(1)} s (${perSecond.toFixed(1)}/s): ` +
     `${(totals.virtualMs / 1000).toFixed(0)} virtual seconds, ${totals.steps} events, ${totals.faults} faults, ` +
     `${totals.entries} entries committed, ${totals.acked} values acknowledged, ${totals.reads} reads; ` +
     (failed === null

@@ -154,7 +154,7 @@ export class Nemesis {
       case 'transfer':
         return this.#transfer();
       case 'wall-jump':
-        victim.skew.wallOffsetMs += this.#random.pick([-3_600_000, 3_600_000, 1000]);
+        victim.skew.wallOffsetMs += this.#random.pick(this.#scenario.wallJumpsMs);
         return;
     }
   }

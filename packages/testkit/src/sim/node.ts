@@ -7,17 +7,18 @@ import {
   type NodeId,
   type RoleStatus,
 } from '@raftmq/raft';
+import { type Application, type ApplicationHost } from './application.js';
 import { SimClock, type ClockSkew } from './clock.js';
 import { SimDisk } from './disk.js';
 import { DurableView } from './durable-view.js';
 import { type Life } from './event-heap.js';
-import { EMPTY_CHECKPOINT, HashStateMachine, type HashCheckpoint } from './hash-state-machine.js';
 import { type CommittedHistory, type Invariant, type WatchedNode } from './invariants.js';
 import { LogChain } from './log-chain.js';
 import { type SimNetwork } from './network.js';
 import { HastyHardStateStore, HastyLog, type Plant } from './plants.js';
 import { type Scenario } from './scenario.js';
 import { WatchedLog } from './watched-log.js';
+import { WatchedMachine } from './watched-machine.js';
 import { type World } from './world.js';
 
 const IDLE: RoleStatus = { role: 'follower', term: 0, leaderId: null, writable: false };
@@ -30,8 +31,10 @@ export interface NodeSurroundings {
   readonly plant: Plant | null;
   readonly committed: CommittedHistory;
   readonly invariants: () => readonly Invariant[];
-  /** Entries committed for the first time. */
-  readonly onCommitted: (entry: Entry) => void;
+  /** An entry was applied for the first time anywhere, with one result per record. */
+  readonly onCommitted: (entry: Entry, results: readonly unknown[]) => void;
+  /** Whether the whole state is summed up right after the entry with this index; the same on all nodes. */
+  readonly digestAt: (index: number) => boolean;
   /** A node became leader. */
   readonly onElected: (node: SimNode) => void;
   /** A process ended, and with it everyone who waited for it. */
@@ -39,7 +42,7 @@ export interface NodeSurroundings {
 }
 
 /** One machine: a disk that lasts, and at most one process at a time, made of the production parts. */
-export class SimNode implements WatchedNode {
+export class SimNode<A extends Application = Application> implements WatchedNode {
   readonly id: NodeId;
   readonly disk: SimDisk;
   readonly durable: DurableView;
@@ -48,20 +51,22 @@ export class SimNode implements WatchedNode {
   role: RoleStatus = IDLE;
   readonly #around: NodeSurroundings;
   readonly #random: Prng;
+  readonly #host: ApplicationHost<A>;
   readonly #directory: string;
   #life: Life | null = null;
   #driver: RaftDriver | null = null;
   #log: CommitLog | null = null;
-  #machine: HashStateMachine | null = null;
-  #checkpoint: HashCheckpoint = EMPTY_CHECKPOINT;
+  #application: A | null = null;
+  #firstLogIndex = 1;
   #syncErrorPlanned = false;
   #stopping = false;
   #keepUp = false;
 
-  constructor(id: NodeId, around: NodeSurroundings, random: Prng) {
+  constructor(id: NodeId, around: NodeSurroundings, host: ApplicationHost<A>, random: Prng) {
     const { world, scenario } = around;
     this.id = id;
     this.#around = around;
+    this.#host = host;
     this.#random = random;
     this.#directory = `/n${id}`;
     this.disk = new SimDisk(world, random.fork('disk'), scenario.disk);
@@ -70,7 +75,11 @@ export class SimNode implements WatchedNode {
       `${this.#directory}/commitlog`,
       `${this.#directory}/raft`,
     );
-    this.skew = { rate: 0.99 + random.next() * 0.02, wallOffsetMs: random.integer(-5000, 5000) };
+    const { wallSkewMaxMs } = scenario;
+    this.skew = {
+      rate: 0.99 + random.next() * 0.02,
+      wallOffsetMs: random.integer(-wallSkewMaxMs, wallSkewMaxMs),
+    };
   }
 
   /** The process that runs, null when none does. */
@@ -83,12 +92,19 @@ export class SimNode implements WatchedNode {
     return this.#driver;
   }
 
-  get machine(): HashStateMachine | null {
-    return this.#machine;
+  /** What runs on the driver, null while there is none. */
+  get application(): A | null {
+    return this.#application;
   }
 
-  get checkpoint(): HashCheckpoint {
-    return this.#checkpoint;
+  /** The log of the process that runs. */
+  get log(): CommitLog | null {
+    return this.#log;
+  }
+
+  /** First log index of the process that ran last; 1 while nothing was compacted. */
+  get firstLogIndex(): number {
+    return this.#firstLogIndex;
   }
 
   /** Up, and not on its way down. */
@@ -134,6 +150,7 @@ export class SimNode implements WatchedNode {
   powerCut(): void {
     if (this.#life !== null) this.#die('power cut', false);
     this.disk.powerCut();
+    this.#host.powerCut();
   }
 
   /** SIGSTOP for a while. */
@@ -146,14 +163,22 @@ export class SimNode implements WatchedNode {
     );
   }
 
-  /** SIGTERM: stops the driver, closes the log, exits. */
+  /** SIGTERM: serves nobody, stops the driver, closes state and log, exits. */
   stopCleanly(): void {
-    const [life, driver, log] = [this.#life, this.#driver, this.#log];
-    if (life === null || driver === null || log === null || this.#stopping) return;
+    const [life, driver, log, application] = [
+      this.#life,
+      this.#driver,
+      this.#log,
+      this.#application,
+    ];
+    if (life === null || driver === null || log === null || application === null) return;
+    if (this.#stopping) return;
     this.#stopping = true;
     this.#around.world.note(this.id, 'clean stop');
     const stopped = async (): Promise<void> => {
+      application.stopServing();
       await driver.stop();
+      await application.close();
       await log.close();
       if (life.alive) this.#die('stopped', true);
     };
@@ -205,11 +230,21 @@ export class SimNode implements WatchedNode {
     this.chain.rebuild(log, this.#around.committed.sumAt(log.firstIndex - 1));
     for (const invariant of this.#around.invariants()) invariant.booted?.(this);
     this.#log = log;
-    this.#machine = new HashStateMachine(
-      this.#checkpoint,
-      (entry, digest) => this.#applied(entry, digest),
-      (status) => this.#roleChanged(status),
-    );
+    const application = await this.#host.open({
+      life,
+      clock,
+      disk,
+      machineDisk: this.disk,
+      log,
+      directory: this.#directory,
+      logger,
+      onFatal: (error) => this.#failed('no-crash', error),
+    });
+    this.#application = application;
+    const machine = new WatchedMachine(application, this.#around.digestAt, {
+      applied: (entry, results, digest) => this.#applied(entry, results, digest),
+      roleChanged: (status) => this.#roleChanged(status),
+    });
     const driver = new RaftDriver({
       id: this.id,
       voters: Array.from({ length: scenario.nodeCount }, (_, id) => id),
@@ -219,7 +254,7 @@ export class SimNode implements WatchedNode {
       ),
       hardState: plant === 'vote-not-synced' ? new HastyHardStateStore(hardState) : hardState,
       transport: network.transport(life),
-      stateMachine: this.#machine,
+      stateMachine: machine,
       clock,
       random: this.#random.fork(`election ${world.nowMs}`),
       logger,
@@ -228,16 +263,15 @@ export class SimNode implements WatchedNode {
       ...(plant === 'commit-old-term' ? { testOnlyBugs: { commitsOldTerms: true } } : {}),
     });
     this.#driver = driver;
+    application.attach(driver);
     await driver.start();
+    application.started();
   }
 
-  #applied(entry: Entry, digest: number): void {
+  #applied(entry: Entry, results: readonly unknown[], digest: string): void {
     const first = entry.index === this.#around.committed.lastIndex + 1;
     for (const invariant of this.#around.invariants()) invariant.applied?.(this, entry, digest);
-    if (first) this.#around.onCommitted(entry);
-    if (this.#random.chance(this.#around.scenario.checkpointChance)) {
-      this.#checkpoint = { appliedIndex: entry.index, digest };
-    }
+    if (first) this.#around.onCommitted(entry, results);
   }
 
   #roleChanged(status: RoleStatus): void {
@@ -289,8 +323,9 @@ export class SimNode implements WatchedNode {
     this.#life.alive = false;
     this.#life = null;
     this.#driver = null;
+    this.#application = null;
+    this.#firstLogIndex = this.#log?.firstIndex ?? this.#firstLogIndex;
     this.#log = null;
-    this.#machine = null;
     this.#stopping = false;
     this.#syncErrorPlanned = false;
     this.role = IDLE;

@@ -3,9 +3,26 @@ import { WatchedLog } from './watched-log.js';
 
 /** Mistakes that can be planted on purpose, to see that the simulator finds them. */
 export const plants = {
-  'ack-before-sync': 'appends count as durable as soon as they are asked for',
-  'vote-not-synced': 'term and vote count as durable as soon as they are asked for',
-  'commit-old-term': 'a leader commits entries of earlier terms by counting replicas',
+  'ack-before-sync': {
+    workload: 'raft',
+    what: 'appends count as durable as soon as they are asked for',
+  },
+  'vote-not-synced': {
+    workload: 'raft',
+    what: 'term and vote count as durable as soon as they are asked for',
+  },
+  'commit-old-term': {
+    workload: 'raft',
+    what: 'a leader commits entries of earlier terms by counting replicas',
+  },
+  'ack-any-lease': {
+    workload: 'broker',
+    what: 'an ack counts whoever holds the message by now',
+  },
+  'progress-not-saved': {
+    workload: 'broker',
+    what: 'checkpoints forget where groups stand in the queues',
+  },
 } as const;
 export type Plant = keyof typeof plants;
 

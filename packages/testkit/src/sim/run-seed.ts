@@ -1,11 +1,21 @@
 import { createPrng, errorText } from '@raftmq/base';
+import { type Application } from './application.js';
+import { type BrokerApplication } from './broker/broker-application.js';
+import { BrokerLoad } from './broker/broker-load.js';
+import { drawBrokerScenario } from './broker/broker-scenario.js';
 import { Cluster } from './cluster.js';
 import { type Plant } from './plants.js';
 import { drawScenario, type Scenario } from './scenario.js';
+import { ValueLoad } from './value-load.js';
 import { type Violation, World } from './world.js';
+
+/** What runs on the simulated machines: replication under a sum of values, or the broker with its clients. */
+export type WorkloadName = 'raft' | 'broker';
 
 export interface RunOptions {
   readonly seed: number;
+  /** `raft` when left out. */
+  readonly workload?: WorkloadName;
   readonly plant?: Plant | null;
   /** Gets a line per event. */
   readonly trace?: ((line: string) => void) | null;
@@ -14,6 +24,7 @@ export interface RunOptions {
 /** What one seed did. */
 export interface RunResult {
   readonly seed: number;
+  readonly workload: WorkloadName;
   readonly scenario: Scenario;
   readonly failure: RunFailure | null;
   readonly virtualMs: number;
@@ -37,10 +48,43 @@ export interface RunFailure {
 
 /** Runs one seed from boot to verdict. Never rejects: whatever goes wrong is the result's `failure`. */
 export async function runSeed(options: RunOptions): Promise<RunResult> {
+  const world = new World(options.trace ?? null);
+  return options.workload === 'broker' ? runBroker(options, world) : runRaft(options, world);
+}
+
+function runRaft(options: RunOptions, world: World): Promise<RunResult> {
   const random = createPrng(options.seed);
   const scenario = drawScenario(options.seed, random.fork('scenario'));
-  const world = new World(options.trace ?? null);
-  const cluster = new Cluster(world, scenario, random, options.plant ?? null);
+  const plant = options.plant ?? null;
+  const cluster = new Cluster(
+    world,
+    scenario,
+    random,
+    plant,
+    (forLoad, acked) => new ValueLoad(world, forLoad, scenario, acked),
+  );
+  return run(options, world, cluster);
+}
+
+function runBroker(options: RunOptions, world: World): Promise<RunResult> {
+  const random = createPrng(options.seed);
+  const scenario = drawBrokerScenario(options.seed, random.fork('broker scenario'));
+  const plant = options.plant ?? null;
+  const cluster = new Cluster<BrokerApplication>(
+    world,
+    scenario.cluster,
+    random,
+    plant,
+    (forLoad, acked) => new BrokerLoad(world, forLoad, scenario, plant, acked),
+  );
+  return run(options, world, cluster);
+}
+
+async function run<A extends Application>(
+  { seed, workload = 'raft' }: RunOptions,
+  world: World,
+  cluster: Cluster<A>,
+): Promise<RunResult> {
   let failure: RunFailure | null = null;
   try {
     await cluster.safetyPhase();
@@ -48,22 +92,23 @@ export async function runSeed(options: RunOptions): Promise<RunResult> {
   } catch (error) {
     failure = describe(error, world, cluster);
   }
-  const { history } = cluster.workload;
+  const { acked, reads } = cluster.load.counts;
   return {
-    seed: options.seed,
-    scenario,
+    seed,
+    workload,
+    scenario: cluster.scenario,
     failure,
     virtualMs: world.nowMs,
     steps: world.steps,
     hash: world.hash,
     faultsInjected: cluster.nemesis.injected,
     entriesCommitted: cluster.committed.lastIndex,
-    valuesAcked: history.ackedCount,
-    readsServed: cluster.workload.readCount,
+    valuesAcked: acked,
+    readsServed: reads,
   };
 }
 
-function describe(error: unknown, world: World, cluster: Cluster): RunFailure {
+function describe(error: unknown, world: World, cluster: { table(): string[] }): RunFailure {
   const known =
     typeof error === 'object' &&
     error !== null &&

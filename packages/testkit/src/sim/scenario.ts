@@ -54,6 +54,10 @@ export interface Scenario {
   readonly checkpointChance: number;
   readonly compactEveryMs: number;
   readonly readChance: number;
+  /** What the wall clocks of two machines are apart at most, divided by two. */
+  readonly wallSkewMaxMs: number;
+  /** What a jump of a wall clock may be. */
+  readonly wallJumpsMs: readonly number[];
 }
 
 /**
@@ -149,6 +153,8 @@ export function drawScenario(seed: number, random: Prng): Scenario {
     checkpointChance: random.pick([0, 0.02, 0.3]),
     compactEveryMs: random.chance(0.5) ? unitMs * 4 : Infinity,
     readChance: random.pick([0, 0.2, 0.6]),
+    wallSkewMaxMs: 5_000,
+    wallJumpsMs: [-3_600_000, 3_600_000, 1_000],
   };
   return isContested ? contested(scenario, unitMs, random) : scenario;
 }

@@ -1,11 +1,15 @@
 import { type Prng } from '@raftmq/base';
-import { type Proposal, type RejectReason } from '@raftmq/raft';
+import { type Entry, type Proposal, type RejectReason } from '@raftmq/raft';
 import { type HistoryFault, ValueHistory } from '../checkers/value-history.js';
 import {
+  HashHost,
+  type HashStateMachine,
   VALUE_RECORD_SIZE_BYTES_MIN,
+  valuesOf,
   writeValueRecord,
   type ValueResult,
 } from './hash-state-machine.js';
+import { type Load, type LoadCounts, type Within } from './load.js';
 import { type SimNode } from './node.js';
 import { type Scenario } from './scenario.js';
 import { type World } from './world.js';
@@ -19,17 +23,19 @@ const DEFINITE: ReadonlySet<RejectReason> = new Set([
   'stopped',
 ]);
 
+type HashNode = SimNode<HashStateMachine>;
+
 /** Clients that propose values, each value once, and read. They talk to any node, and follow hints to the leader. */
-export class Workload {
+export class ValueLoad implements Load<HashStateMachine> {
   readonly history = new ValueHistory();
   readonly #world: World;
   readonly #random: Prng;
   readonly #scenario: Scenario;
-  readonly #nodes: readonly SimNode[];
+  #nodes: readonly HashNode[] = [];
   /** Called with a value's entry index when its client is told that it is stored. */
-  readonly #onAck: (node: SimNode, index: number) => void;
+  readonly #onAck: (node: HashNode, index: number) => void;
   /** Values without an answer, by the node they were proposed to. */
-  readonly #open = new Map<SimNode, Set<number>>();
+  readonly #open = new Map<HashNode, Set<number>>();
   #nextValue = 1;
   #running = true;
   #reads = 0;
@@ -38,23 +44,34 @@ export class Workload {
     world: World,
     random: Prng,
     scenario: Scenario,
-    nodes: readonly SimNode[],
-    onAck: (node: SimNode, index: number) => void,
+    onAck: (node: HashNode, index: number) => void,
   ) {
     this.#world = world;
     this.#random = random;
     this.#scenario = scenario;
-    this.#nodes = nodes;
     this.#onAck = onAck;
+  }
+
+  get counts(): LoadCounts {
+    return { acked: this.history.ackedCount, reads: this.#reads };
+  }
+
+  host(node: number): HashHost {
+    return new HashHost(this.#random.fork(`host ${node}`), this.#scenario.checkpointChance);
+  }
+
+  keepFromIndex(): number {
+    return Infinity;
+  }
+
+  /** Reading it costs nothing here. */
+  digestAt(): boolean {
+    return true;
+  }
+
+  start(nodes: readonly HashNode[]): void {
+    this.#nodes = nodes;
     for (const node of nodes) this.#open.set(node, new Set());
-  }
-
-  /** Reads that were answered. */
-  get readCount(): number {
-    return this.#reads;
-  }
-
-  start(): void {
     for (let client = 0; client < this.#scenario.clients; client++) this.#think(0);
   }
 
@@ -64,7 +81,7 @@ export class Workload {
   }
 
   /** Proposes one more value to `node`. */
-  proposeTo(node: SimNode): void {
+  proposeTo(node: HashNode): void {
     const driver = node.driver;
     if (driver === null) return;
     const count = this.#random.chance(0.8) ? 1 : this.#random.integer(2, 4);
@@ -84,20 +101,46 @@ export class Workload {
   }
 
   /** Whoever waited for this process will never hear from it. */
-  nodeDied(node: SimNode): void {
+  nodeDied(node: HashNode): void {
     const open = this.#open.get(node)!;
     for (const value of open) this.#check(this.history.unknown(value));
     open.clear();
   }
 
-  /** Takes note of values that a newly committed entry holds. */
-  committed(values: readonly number[], index: number): void {
-    for (const value of values) this.#check(this.history.committed(value, index));
+  committed(entry: Entry): void {
+    for (const value of valuesOf(entry)) this.#check(this.history.committed(value, entry.index));
+  }
+
+  /** One more value has to be acknowledged: tried again and again, as leadership may still move. */
+  async finish(leader: () => HashNode | null, within: Within): Promise<string | null> {
+    const before = this.history.ackedCount;
+    const done = (): boolean => this.history.ackedCount > before;
+    const attempt = (): void => {
+      if (done()) return;
+      const node = leader();
+      if (node !== null) this.proposeTo(node);
+      this.#world.schedule(this.#scenario.core.electionTimeoutMinMs!, null, 'last value', attempt);
+    };
+    attempt();
+    await within(done);
+    return done() ? null : 'a last value was never acknowledged';
+  }
+
+  beforeLastStart(): void {}
+
+  async verdict(): Promise<void> {
+    const open = this.history.openSince(Infinity);
+    if (open.length > 0)
+      this.#world.violate(
+        'every-promise-settles',
+        `values ${open.slice(0, 5).join(', ')} never got an answer`,
+      );
+    this.#check(this.history.finalFault());
   }
 
   /** @internal */
   answered(
-    node: SimNode,
+    node: HashNode,
     values: readonly number[],
     results: readonly unknown[],
     from: number,
@@ -117,7 +160,7 @@ export class Workload {
   }
 
   /** @internal */
-  rejected(node: SimNode, values: readonly number[], reason: RejectReason): void {
+  rejected(node: HashNode, values: readonly number[], reason: RejectReason): void {
     const open = this.#open.get(node)!;
     for (const value of values) {
       open.delete(value);
@@ -144,21 +187,21 @@ export class Workload {
     });
   }
 
-  #target(): SimNode | null {
+  #target(): HashNode | null {
     const leader = this.#nodes.find((node) => node.serving && node.role.role === 'leader');
     if (leader !== undefined && this.#random.chance(0.8)) return leader;
     const up = this.#nodes.filter((node) => node.serving);
     return up.length === 0 ? null : this.#random.pick(up);
   }
 
-  #read(node: SimNode): void {
+  #read(node: HashNode): void {
     const { life } = node;
     const mustSee = this.history.ackedIndexMax;
     node.driver!.readIndex().then(
       (index) => {
         if (life === null || !life.alive) return;
         this.#reads++;
-        const applied = node.machine?.appliedIndex ?? index;
+        const applied = node.application?.appliedIndex ?? index;
         if (index >= mustSee && applied >= index) return;
         this.#world.report(
           'linearizable-read',
@@ -177,12 +220,12 @@ export class Workload {
 class ValueProposal implements Proposal {
   readonly sizeBytes: number;
   readonly recordCount: number;
-  readonly #workload: Workload;
-  readonly #node: SimNode;
+  readonly #workload: ValueLoad;
+  readonly #node: HashNode;
   readonly #values: readonly number[];
   readonly #recordBytes: number;
 
-  constructor(workload: Workload, node: SimNode, values: readonly number[], recordBytes: number) {
+  constructor(workload: ValueLoad, node: HashNode, values: readonly number[], recordBytes: number) {
     this.#workload = workload;
     this.#node = node;
     this.#values = values;

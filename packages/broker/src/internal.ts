@@ -1,0 +1,24 @@
+export {
+  type AckTarget,
+  type DeliveredMessage,
+  type GroupConfig,
+  type PublishMessage,
+  type ReceiveRequest,
+  type SendResult,
+  type TopicConfig,
+} from './messaging.js';
+export { MessagingService } from './messaging-service/messaging-service.js';
+export { type Proposer } from './messaging-service/proposals.js';
+export { messagingSettings, type MessagingSettings } from './messaging-service/settings.js';
+export { type DeliveryGrant, type DeliveryOutcome, type DeliveryRun } from './pop/delivery.js';
+export { Checkpoints } from './state/checkpoints.js';
+export {
+  decodeCommand,
+  encodeCommand,
+  isCommandMagic,
+  type ChangeInvisibleResult,
+  type Command,
+  type DeliveryName,
+} from './state/commands/index.js';
+export { openBrokerState } from './state/recovery.js';
+export { type BrokerStateMachine } from './state/state-machine.js';

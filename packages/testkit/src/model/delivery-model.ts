@@ -1,0 +1,357 @@
+/** A delivery as the log has it: what was asked for, when, and the lease it got. */
+export interface DeliveryFacts {
+  /** Store timestamp of the entry. */
+  readonly nowMs: number;
+  readonly leaseId: number;
+  readonly invisibleMs: number;
+  readonly attemptId: string | null;
+  readonly autoRenew: boolean;
+  /** Offsets to hand out, in order. */
+  readonly wanted: readonly number[];
+  /** Offsets to be counted as consumed instead. */
+  readonly dropped: readonly number[];
+  /** New offsets below were looked at. */
+  readonly endOffset: number;
+  /** What was really handed out, and the number of each delivery. */
+  readonly offsets: readonly number[];
+  readonly attempts: readonly number[];
+}
+
+export type ModelOutcome = 'done' | 'ignored' | 'stale';
+
+/** What the model has to know of a queue and a group. */
+export interface DeliverySubject {
+  /** Whether the group's filter lets the message through. */
+  wants(offset: number): boolean;
+  readonly maxAttempts: () => number;
+}
+
+/**
+ * Where a group stands in a queue, as the contract says it: one record per message, no cleverness. Methods change the
+ * model, and return what they would have answered, or what is wrong with what happened.
+ */
+export interface DeliveryModel {
+  /** Every message below is consumed. */
+  readonly committedOffset: number;
+  isConsumed(offset: number): boolean;
+  /** Messages that are out, due or not. */
+  openOffsets(): number[];
+  /** @returns what is wrong with it; null = nothing */
+  delivered(facts: DeliveryFacts): string | null;
+  ack(offset: number, leaseId: number): ModelOutcome;
+  changeInvisible(
+    offsets: readonly number[],
+    leaseId: number,
+    visibleAtMs: number,
+    suspend: boolean,
+    newLeaseId: number,
+  ): ModelOutcome;
+  renew(leaseIds: readonly number[], visibleAtMs: number, release: boolean): void;
+  /** A copy lies in the dead-letter queue. */
+  deadLetter(offset: number): ModelOutcome;
+}
+
+export function newDeliveryModel(ordered: boolean, subject: DeliverySubject): DeliveryModel {
+  return ordered ? new OrderedModel(subject) : new ConcurrentModel(subject);
+}
+
+interface Held {
+  attempt: number;
+  visibleAtMs: number;
+  suspended: boolean;
+  /** Handles of the delivery that holds it, the first one and those of later changes. */
+  leases: number[];
+  autoRenew: boolean;
+}
+
+/** Any message may go out at any time, to one consumer at a time, until it is acknowledged. */
+class ConcurrentModel implements DeliveryModel {
+  readonly #subject: DeliverySubject;
+  readonly #held = new Map<number, Held>();
+  /** Messages from here on were never out; those below are held or consumed. */
+  #next = 0;
+
+  constructor(subject: DeliverySubject) {
+    this.#subject = subject;
+  }
+
+  get committedOffset(): number {
+    return Math.min(this.#next, ...this.#held.keys());
+  }
+
+  isConsumed(offset: number): boolean {
+    return offset < this.#next && !this.#held.has(offset);
+  }
+
+  openOffsets(): number[] {
+    return [...this.#held.keys()];
+  }
+
+  delivered(facts: DeliveryFacts): string | null {
+    const { nowMs, leaseId, invisibleMs, autoRenew } = facts;
+    const expected: number[] = [];
+    const attempts: number[] = [];
+    for (const offset of facts.dropped) {
+      if (this.#subject.wants(offset)) return `message ${offset} was passed over`;
+      const held = this.#held.get(offset);
+      if (held !== undefined && held.visibleAtMs <= nowMs) this.#held.delete(offset);
+    }
+    for (const offset of facts.wanted) {
+      const held = this.#held.get(offset);
+      if (this.isConsumed(offset)) continue;
+      if (held !== undefined && held.visibleAtMs > nowMs) continue;
+      const attempt = held === undefined ? 1 : held.attempt + (held.suspended ? 0 : 1);
+      if (attempt > this.#subject.maxAttempts())
+        return `message ${offset} goes out for the ${attempt}th time`;
+      const fault = this.#reach(offset);
+      if (fault !== null) return fault;
+      this.#next = Math.max(this.#next, offset + 1);
+      const visibleAtMs = nowMs + invisibleMs;
+      const leases = [leaseId];
+      this.#held.set(offset, { attempt, visibleAtMs, suspended: false, leases, autoRenew });
+      expected.push(offset);
+      attempts.push(attempt);
+    }
+    return this.#reach(facts.endOffset) ?? compareGrant(expected, attempts, facts);
+  }
+
+  ack(offset: number, leaseId: number): ModelOutcome {
+    if (this.isConsumed(offset)) return 'done';
+    const held = this.#held.get(offset);
+    if (held === undefined || !held.leases.includes(leaseId)) return 'stale';
+    this.#held.delete(offset);
+    return 'done';
+  }
+
+  changeInvisible(
+    offsets: readonly number[],
+    leaseId: number,
+    visibleAtMs: number,
+    suspend: boolean,
+    newLeaseId: number,
+  ): ModelOutcome {
+    let outcome: ModelOutcome = 'stale';
+    for (const offset of offsets) {
+      const held = this.#held.get(offset);
+      if (held === undefined || !held.leases.includes(leaseId)) continue;
+      held.visibleAtMs = visibleAtMs;
+      held.suspended = suspend;
+      held.autoRenew = false;
+      held.leases.push(newLeaseId);
+      outcome = 'done';
+    }
+    return outcome;
+  }
+
+  renew(leaseIds: readonly number[], visibleAtMs: number, release: boolean): void {
+    for (const held of this.#held.values()) {
+      if (!held.autoRenew || !leaseIds.includes(held.leases[held.leases.length - 1]!)) continue;
+      held.visibleAtMs = visibleAtMs;
+      if (release) held.autoRenew = false;
+    }
+  }
+
+  deadLetter(offset: number): ModelOutcome {
+    this.#held.delete(offset);
+    return offset < this.#next ? 'done' : 'stale';
+  }
+
+  /** New messages below `offset` are passed over. */
+  #reach(offset: number): string | null {
+    for (; this.#next < offset; this.#next++) {
+      if (this.#subject.wants(this.#next)) return `message ${this.#next} was passed over`;
+    }
+    return null;
+  }
+}
+
+interface OrderedItem {
+  readonly offset: number;
+  readonly attempt: number;
+  acked: boolean;
+  visibleAtMs: number;
+  changed: boolean;
+  suspended: boolean;
+}
+
+interface OrderedBatch {
+  readonly items: readonly OrderedItem[];
+  readonly attemptId: string | null;
+  /** Where the queue goes on once all is acknowledged. */
+  readonly endOffset: number;
+  /** Handles of the batch; those before the last come from answers that were repeated, or from before a change. */
+  readonly leases: number[];
+  /** Handles from here on are those of the last answer. */
+  readonly currentFrom: number;
+  autoRenew: boolean;
+}
+
+/** One batch at a time; it blocks the queue until all of it is acknowledged, or its time is over. */
+class OrderedModel implements DeliveryModel {
+  readonly #subject: DeliverySubject;
+  /** Deliveries that count, by offset. */
+  readonly #attempts = new Map<number, number>();
+  /** Dead letters: they never come again. */
+  readonly #buried = new Set<number>();
+  #committed = 0;
+  #batch: OrderedBatch | null = null;
+
+  constructor(subject: DeliverySubject) {
+    this.#subject = subject;
+  }
+
+  get committedOffset(): number {
+    return this.#committed;
+  }
+
+  isConsumed(offset: number): boolean {
+    return this.#gone(offset);
+  }
+
+  openOffsets(): number[] {
+    return (this.#batch?.items ?? []).filter((item) => !item.acked).map((item) => item.offset);
+  }
+
+  delivered(facts: DeliveryFacts): string | null {
+    const before = this.#batch;
+    const open = (before?.items ?? []).filter((item) => !item.acked);
+    const blocked = open.some((item) => item.visibleAtMs > facts.nowMs);
+    const repeats = blocked && facts.attemptId !== null && facts.attemptId === before?.attemptId;
+    if (blocked && !repeats) return compareGrant([], [], facts);
+    const wanted = facts.wanted.filter((offset) => !this.#gone(offset));
+    const fault = this.#inOrder(wanted, facts.endOffset, facts.nowMs);
+    if (fault !== null) return fault;
+    for (const item of before?.items ?? []) {
+      // Handing the batch out once more does not count when its answer was lost, or it was set aside.
+      const uncounted = repeats || item.suspended;
+      this.#attempts.set(item.offset, item.attempt - (uncounted ? 1 : 0));
+    }
+    const items: OrderedItem[] = [];
+    for (const offset of wanted) {
+      const attempt = (this.#attempts.get(offset) ?? 0) + 1;
+      this.#attempts.set(offset, attempt);
+      if (attempt > this.#subject.maxAttempts())
+        return `message ${offset} goes out for the ${attempt}th time`;
+      const visibleAtMs = facts.nowMs + facts.invisibleMs;
+      const rest = { acked: false, changed: false, suspended: false };
+      items.push({ offset, attempt, visibleAtMs, ...rest });
+    }
+    const endOffset = Math.max(facts.endOffset, this.#committed, (wanted.at(-1) ?? -1) + 1);
+    const leases = [...(repeats ? before.leases : []), facts.leaseId];
+    this.#committed = items[0]?.offset ?? endOffset;
+    this.#batch =
+      items.length === 0
+        ? null
+        : {
+            items,
+            attemptId: facts.attemptId,
+            endOffset,
+            leases,
+            currentFrom: leases.length - 1,
+            autoRenew: facts.autoRenew,
+          };
+    const attempts = items.map((item) => item.attempt);
+    return compareGrant(wanted, attempts, facts);
+  }
+
+  ack(offset: number, leaseId: number): ModelOutcome {
+    if (this.#gone(offset)) return 'done';
+    const held = this.#holding(offset, leaseId);
+    if (typeof held === 'string') return held;
+    held.acked = true;
+    this.#advance();
+    return 'done';
+  }
+
+  changeInvisible(
+    offsets: readonly number[],
+    leaseId: number,
+    visibleAtMs: number,
+    suspend: boolean,
+    newLeaseId: number,
+  ): ModelOutcome {
+    let outcome: ModelOutcome = 'stale';
+    for (const one of offsets) {
+      const held = this.#gone(one) ? 'ignored' : this.#holding(one, leaseId);
+      if (typeof held === 'string') {
+        outcome = held === 'ignored' && outcome === 'stale' ? held : outcome;
+        continue;
+      }
+      held.visibleAtMs = visibleAtMs;
+      held.changed = true;
+      held.suspended = suspend;
+      outcome = 'done';
+    }
+    if (outcome === 'done') this.#batch!.leases.push(newLeaseId);
+    return outcome;
+  }
+
+  renew(leaseIds: readonly number[], visibleAtMs: number, release: boolean): void {
+    const batch = this.#batch;
+    if (batch === null || !batch.autoRenew) return;
+    if (!leaseIds.includes(batch.leases[batch.currentFrom]!)) return;
+    if (release) batch.autoRenew = false;
+    for (const item of batch.items) if (!item.changed) item.visibleAtMs = visibleAtMs;
+  }
+
+  deadLetter(offset: number): ModelOutcome {
+    if (this.#gone(offset)) return 'done';
+    const item = this.#batch?.items.find((one) => one.offset === offset);
+    if (item !== undefined) {
+      item.acked = true;
+      this.#buried.add(offset);
+      this.#advance();
+      return 'done';
+    }
+    if (offset !== this.#committed) return 'stale';
+    this.#committed = offset + 1;
+    return 'done';
+  }
+
+  #gone(offset: number): boolean {
+    return offset < this.#committed || this.#buried.has(offset);
+  }
+
+  #holding(offset: number, leaseId: number): OrderedItem | ModelOutcome {
+    const batch = this.#batch;
+    const item = batch?.items.find((one) => one.offset === offset);
+    const place = batch?.leases.indexOf(leaseId) ?? -1;
+    if (batch === null || item === undefined || place < 0) return 'stale';
+    return place < batch.currentFrom ? 'ignored' : item;
+  }
+
+  /** The queue goes out from its first message that is not consumed, without a hole. */
+  #inOrder(wanted: readonly number[], endOffset: number, nowMs: number): string | null {
+    const end = Math.max(endOffset, (wanted.at(-1) ?? -1) + 1);
+    let at = 0;
+    for (let offset = this.#committed; offset < end; offset++) {
+      if (wanted[at] === offset) {
+        at++;
+        continue;
+      }
+      const item = this.#batch?.items.find((one) => one.offset === offset);
+      if (!this.#subject.wants(offset) || this.#gone(offset) || item?.acked === true) continue;
+      const behind = wanted.slice(at).join(', ') || 'nothing';
+      return `message ${offset} is open at ${nowMs}, and ${behind} goes out behind it`;
+    }
+    return at === wanted.length ? null : `messages go out as ${wanted.join(', ')}: not in order`;
+  }
+
+  #advance(): void {
+    const batch = this.#batch!;
+    const open = batch.items.find((item) => !item.acked);
+    this.#committed = open?.offset ?? batch.endOffset;
+    if (open === undefined) this.#batch = null;
+  }
+}
+
+function compareGrant(
+  offsets: readonly number[],
+  attempts: readonly number[],
+  facts: DeliveryFacts,
+): string | null {
+  const expected = offsets.map((offset, i) => `${offset}#${attempts[i]}`).join(' ');
+  const got = facts.offsets.map((offset, i) => `${offset}#${facts.attempts[i]}`).join(' ');
+  if (expected === got) return null;
+  return `the lease is for [${got}] (offset#delivery), where [${expected}] may go out`;
+}

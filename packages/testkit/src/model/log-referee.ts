@@ -1,0 +1,317 @@
+import { isMqError } from '@raftmq/base';
+import {
+  decodeCommand,
+  isCommandMagic,
+  type ChangeInvisibleResult,
+  type Command,
+  type DeliveryGrant,
+  type DeliveryName,
+  type DeliveryOutcome,
+} from '@raftmq/broker/internal';
+import { decodeStoredMessage, isStoredMessage, type StoredMessage } from '@raftmq/protocol';
+import { ENTRY_HEADER_SIZE_BYTES, entryType, type Entry } from '@raftmq/raft';
+import { newDeliveryModel, type DeliveryModel } from './delivery-model.js';
+
+/** A message as the log has it. */
+export interface LoggedMessage {
+  readonly messageId: string;
+  readonly topic: string;
+  readonly queueId: number;
+  readonly queueOffset: number;
+  readonly tag: string | null;
+  readonly messageGroup: string | null;
+  readonly storeTimestampMs: number;
+  /** Entry that holds it. */
+  readonly index: number;
+}
+
+export interface RefereeOptions {
+  /** Something must not be. Does not return. */
+  readonly violate: (invariant: string, message: string) => never;
+  /** What a group's filter lets through. */
+  readonly wants: (group: string, message: LoggedMessage) => boolean;
+}
+
+interface TopicModel {
+  readonly epoch: number;
+  readonly queues: LoggedMessage[][];
+}
+
+interface GroupModel {
+  readonly fifo: boolean;
+  maxAttempts: number;
+  /** By `<topic>/<queue id>`. */
+  readonly deliveries: Map<string, DeliveryModel>;
+}
+
+/**
+ * Reads the one committed log as a person with a pencil would: which message lies where, who holds it, what is consumed.
+ * Judges with it every result that the state machine gave, and answers what clients may have seen. Deliveries, acks and
+ * changes are judged by naive models, written from the contract.
+ */
+export class LogReferee {
+  readonly topics = new Map<string, TopicModel>();
+  readonly groups = new Map<string, GroupModel>();
+  readonly #options: RefereeOptions;
+  /** Every place of a message id, in the order of the log. */
+  readonly #places = new Map<string, LoggedMessage[]>();
+  /** How often a delivery was granted and not yet answered. */
+  readonly #grants = new Map<string, number>();
+  /** By group, topic and queue: every wanted message below is consumed. */
+  readonly #consumed = new Map<string, number>();
+  #lastIndex = 0;
+
+  constructor(options: RefereeOptions) {
+    this.#options = options;
+  }
+
+  /** Every copy of a message, in the order of the log. */
+  places(messageId: string): readonly LoggedMessage[] {
+    return this.#places.get(messageId) ?? [];
+  }
+
+  message(topic: string, queueId: number, queueOffset: number): LoggedMessage | null {
+    return this.topics.get(topic)?.queues[queueId]?.[queueOffset] ?? null;
+  }
+
+  delivery(group: string, topic: string, queueId: number): DeliveryModel | null {
+    return this.groups.get(group)?.deliveries.get(`${topic}/${queueId}`) ?? null;
+  }
+
+  /** Last entry looked at. */
+  get lastIndex(): number {
+    return this.#lastIndex;
+  }
+
+  /** The first message of a queue that the group wants and has not consumed; null = there is none. */
+  unconsumed(group: string, topic: string, queueId: number): LoggedMessage | null {
+    const queue = this.topics.get(topic)?.queues[queueId] ?? [];
+    const key = `${group}/${topic}/${queueId}`;
+    const model = this.delivery(group, topic, queueId);
+    let offset = this.#consumed.get(key) ?? 0;
+    for (; offset < queue.length; offset++) {
+      const message = queue[offset]!;
+      if (this.#options.wants(group, message) && model?.isConsumed(offset) !== true) break;
+    }
+    this.#consumed.set(key, offset);
+    return queue[offset] ?? null;
+  }
+
+  /** A consumer was given this delivery: it must be in the log, and be given once. */
+  handedOut(name: DeliveryName, queueOffset: number, attempt: number): boolean {
+    const key = grantKey(name, queueOffset, attempt);
+    const left = this.#grants.get(key) ?? 0;
+    if (left > 0) this.#grants.set(key, left - 1);
+    return left > 0;
+  }
+
+  /** The next committed entry, with the result of each of its records. */
+  entry(entry: Entry, results: readonly unknown[]): void {
+    if (entry.index !== this.#lastIndex + 1)
+      this.#violate('log-order', `entry ${entry.index} follows ${this.#lastIndex}`);
+    this.#lastIndex = entry.index;
+    if (entry.type !== entryType.records) return;
+    const { frame } = entry;
+    let at = ENTRY_HEADER_SIZE_BYTES;
+    for (let i = 0; i < entry.recordCount; i++) {
+      const sizeBytes = frame.readUInt32BE(at);
+      if (isStoredMessage(frame, at)) {
+        this.#stored(entry, decodeStoredMessage(frame.subarray(at, at + sizeBytes)), results[i]);
+      } else if (isCommandMagic(frame.readUInt32BE(at + 4))) {
+        this.#command(entry, decodeCommand(frame, at, sizeBytes), results[i]);
+      }
+      at += sizeBytes;
+    }
+  }
+
+  #stored(entry: Entry, message: StoredMessage, result: unknown): void {
+    const topic = this.topics.get(message.topic);
+    if (topic === undefined) {
+      if (!isMqError(result))
+        this.#violate('stored-nowhere', `message ${message.messageId} has no topic and no error`);
+      return;
+    }
+    const queue = (topic.queues[message.queueId] ??= []);
+    if (message.queueOffset !== queue.length || result !== queue.length) {
+      this.#violate(
+        'offset-continuity',
+        `entry ${entry.index} puts ${message.messageId} at offset ${message.queueOffset} of ` +
+          `${message.topic}/${message.queueId} (applied: ${String(result)}), which ends at ${queue.length}`,
+      );
+    }
+    const logged: LoggedMessage = {
+      messageId: message.messageId,
+      topic: message.topic,
+      queueId: message.queueId,
+      queueOffset: message.queueOffset,
+      tag: message.tag,
+      messageGroup: message.messageGroup,
+      storeTimestampMs: entry.storeTimestampMs,
+      index: entry.index,
+    };
+    queue.push(logged);
+    const places = this.#places.get(message.messageId);
+    if (places === undefined) this.#places.set(message.messageId, [logged]);
+    else places.push(logged);
+  }
+
+  #command(entry: Entry, command: Command, result: unknown): void {
+    switch (command.kind) {
+      case 'put-topic':
+        if (!this.topics.has(command.topic.name))
+          this.topics.set(command.topic.name, { epoch: entry.index, queues: [] });
+        return;
+      case 'delete-topic':
+        this.topics.delete(command.name);
+        for (const group of this.groups.values()) {
+          for (const key of [...group.deliveries.keys()])
+            if (key.startsWith(`${command.name}/`)) group.deliveries.delete(key);
+        }
+        return;
+      case 'put-group': {
+        const { name, fifo, maxAttempts } = command.group;
+        const known = this.groups.get(name);
+        if (known === undefined)
+          this.groups.set(name, { fifo, maxAttempts, deliveries: new Map() });
+        else if (!command.ifMissing) known.maxAttempts = maxAttempts;
+        return;
+      }
+      case 'delete-group':
+        this.groups.delete(command.name);
+        return;
+      case 'deliver':
+        return this.#deliver(entry, command, result as DeliveryGrant);
+      case 'ack':
+        return this.#ack(entry, command, result as readonly DeliveryOutcome[]);
+      case 'change-invisible': {
+        const visibleAtMs = entry.storeTimestampMs + command.invisibleMs;
+        const { offsets, leaseId, suspend } = command;
+        const { outcome, leaseId: newLeaseId } = result as ChangeInvisibleResult;
+        const expected =
+          this.#known(command)?.changeInvisible(
+            offsets,
+            leaseId,
+            visibleAtMs,
+            suspend,
+            newLeaseId,
+          ) ?? 'stale';
+        return this.#expect('receipt', entry, command, offsets, outcome, expected);
+      }
+      case 'dead-letter': {
+        const expected = this.#known(command)?.deadLetter(command.offset) ?? 'stale';
+        const [outcome] = result as readonly DeliveryOutcome[];
+        return this.#expect('dead-letter', entry, command, [command.offset], outcome!, expected);
+      }
+      case 'renew-leases': {
+        const visibleAtMs = entry.storeTimestampMs + command.invisibleMs;
+        this.#known(command)?.renew(command.leaseIds, visibleAtMs, command.release);
+        return;
+      }
+      default:
+        return;
+    }
+  }
+
+  #deliver(
+    entry: Entry,
+    command: Extract<Command, { readonly kind: 'deliver' }>,
+    grant: DeliveryGrant,
+  ): void {
+    const topic = this.topics.get(command.topic);
+    const group = this.groups.get(command.group);
+    const where = `${command.group} on ${command.topic}/${command.queueId}`;
+    if (group === undefined || topic?.epoch !== command.topicEpoch) {
+      if (grant.offsets.length > 0)
+        this.#violate('one-live-receipt', `${where}: a lease without topic or group`);
+      return;
+    }
+    const wanted: number[] = [];
+    const dropped: number[] = [];
+    for (const run of command.runs) {
+      const list = run.dropped ? dropped : wanted;
+      for (let i = 0; i < run.count; i++) list.push(run.fromOffset + i);
+    }
+    const end = topic.queues[command.queueId]?.length ?? 0;
+    if (command.endOffset > end || wanted.some((offset) => offset >= end))
+      this.#violate('no-uncommitted-read', `${where}: a lease reaches behind the end, ${end}`);
+    const fault = this.#open(command, group).delivered({
+      nowMs: entry.storeTimestampMs,
+      leaseId: grant.leaseId,
+      invisibleMs: command.invisibleMs,
+      attemptId: command.attemptId,
+      autoRenew: command.autoRenew,
+      wanted,
+      dropped,
+      endOffset: command.endOffset,
+      offsets: grant.offsets,
+      attempts: grant.attempts,
+    });
+    if (fault !== null) {
+      this.#violate(
+        group.fifo ? 'fifo-per-group' : 'one-live-receipt',
+        `entry ${entry.index}, ${where}: ${fault}`,
+      );
+    }
+    for (let i = 0; i < grant.offsets.length; i++) {
+      const key = grantKey(command, grant.offsets[i]!, grant.attempts[i]!);
+      this.#grants.set(key, (this.#grants.get(key) ?? 0) + 1);
+    }
+  }
+
+  #ack(
+    entry: Entry,
+    command: Extract<Command, { readonly kind: 'ack' }>,
+    outcomes: readonly DeliveryOutcome[],
+  ): void {
+    const model = this.#known(command);
+    command.targets.forEach(({ offset, leaseId }, i) => {
+      const expected = model?.ack(offset, leaseId) ?? 'stale';
+      this.#expect('receipt', entry, command, [offset], outcomes[i]!, expected);
+    });
+  }
+
+  #expect(
+    invariant: string,
+    entry: Entry,
+    command: DeliveryName & { readonly kind: string },
+    offsets: readonly number[],
+    outcome: DeliveryOutcome,
+    expected: DeliveryOutcome,
+  ): void {
+    if (outcome === expected) return;
+    const { kind, group, topic, queueId } = command;
+    this.#violate(
+      invariant,
+      `entry ${entry.index}: ${kind} of ${group} for offsets ${offsets.join(', ')} of ${topic}/${queueId} is ${outcome}, not ${expected}`,
+    );
+  }
+
+  #known(name: DeliveryName): DeliveryModel | null {
+    return this.delivery(name.group, name.topic, name.queueId);
+  }
+
+  #open(name: DeliveryName, group: GroupModel): DeliveryModel {
+    const key = `${name.topic}/${name.queueId}`;
+    let model = group.deliveries.get(key);
+    if (model === undefined) {
+      const { topic, queueId } = name;
+      model = newDeliveryModel(group.fifo, {
+        wants: (offset) => {
+          const message = this.message(topic, queueId, offset);
+          return message !== null && this.#options.wants(name.group, message);
+        },
+        maxAttempts: () => group.maxAttempts,
+      });
+      group.deliveries.set(key, model);
+    }
+    return model;
+  }
+
+  #violate(invariant: string, message: string): never {
+    return this.#options.violate(invariant, message);
+  }
+}
+
+function grantKey(name: DeliveryName, queueOffset: number, attempt: number): string {
+  return `${name.group}/${name.topic}/${name.queueId}/${queueOffset}/${attempt}`;
+}

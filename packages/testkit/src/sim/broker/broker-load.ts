@@ -1,0 +1,214 @@
+import { type Prng } from '@raftmq/base';
+import { type LoggedMessage } from '../../model/log-referee.js';
+import { type Load, type LoadCounts, type Within } from '../load.js';
+import { type Plant } from '../plants.js';
+import { type World } from '../world.js';
+import { Administrator } from './administrator.js';
+import { BrokerHost, type BrokerApplication } from './broker-application.js';
+import { type BrokerScenario, type SimGroup } from './broker-scenario.js';
+import { BrokerWatch } from './broker-watch.js';
+import { ClientNetwork, type BrokerNode } from './client-network.js';
+import { type SimClient } from './clients.js';
+import { Consumer } from './consumer.js';
+import { checkQueues } from './final-checks.js';
+import { Producer } from './producer.js';
+import { type Entry } from '@raftmq/raft';
+
+/** Producers and consumers of a simulated broker group. */
+export class BrokerLoad implements Load<BrokerApplication> {
+  readonly watch: BrokerWatch;
+  readonly #world: World;
+  readonly #random: Prng;
+  readonly #scenario: BrokerScenario;
+  readonly #plant: Plant | null;
+  readonly #network: ClientNetwork;
+  readonly #hosts: BrokerHost[] = [];
+  readonly #groups: ReadonlyMap<string, SimGroup>;
+  #nodes: readonly BrokerNode[] = [];
+  #administrator: Administrator | null = null;
+  #producers: readonly Producer[] = [];
+  #consumers: readonly Consumer[] = [];
+  #lookedAtIndex = -1;
+  #left: string | null = null;
+
+  constructor(
+    world: World,
+    random: Prng,
+    scenario: BrokerScenario,
+    plant: Plant | null,
+    acked: (node: BrokerNode, index: number) => void,
+  ) {
+    this.#world = world;
+    this.#random = random;
+    this.#scenario = scenario;
+    this.#plant = plant;
+    this.#groups = new Map(scenario.groups.map((group) => [group.config.name, group]));
+    this.#network = new ClientNetwork(world, random.fork('clients'), {
+      latencyMs: scenario.clientLatencyMs,
+      timeoutMs: scenario.clientTimeoutMs,
+      answerLoss: scenario.answerLoss,
+    });
+    this.watch = new BrokerWatch({
+      violate: (invariant, message) => world.violate(invariant, message),
+      wants: (group, message) => this.#wants(group, message),
+      stored: (index) => {
+        const holder = this.#nodes.find((node) => (node.log?.lastIndex ?? 0) >= index);
+        if (holder !== undefined && holder.log!.firstIndex <= index) acked(holder, index);
+      },
+    });
+  }
+
+  get counts(): LoadCounts {
+    return { acked: this.watch.sends.ackedCount, reads: this.watch.receivedCount };
+  }
+
+  host(node: number): BrokerHost {
+    const { setup } = this.#scenario;
+    const host = new BrokerHost(setup, this.#random.fork(`host ${node}`), this.#plant);
+    this.#hosts[node] = host;
+    return host;
+  }
+
+  keepFromIndex(): number {
+    let index = Infinity;
+    const { referee } = this.watch;
+    for (const { config, topic } of this.#groups.values()) {
+      for (const queueId of referee.topics.get(topic)?.queues.keys() ?? []) {
+        const message = referee.unconsumed(config.name, topic, queueId);
+        if (message !== null) index = Math.min(index, message.index);
+      }
+    }
+    return index;
+  }
+
+  digestAt(index: number): boolean {
+    return index % this.#scenario.digestEvery === 0;
+  }
+
+  start(nodes: readonly BrokerNode[]): void {
+    this.#nodes = nodes;
+    const tools = {
+      world: this.#world,
+      random: this.#random,
+      scenario: this.#scenario,
+      network: this.#network,
+      watch: this.watch,
+      nodes,
+    };
+    this.#administrator = new Administrator('administrator', tools);
+    const { producers, groups } = this.#scenario;
+    this.#producers = Array.from({ length: producers }, (_, i) => new Producer(`p${i}`, tools));
+    this.#consumers = groups.flatMap((group) =>
+      Array.from(
+        { length: group.consumers },
+        (_, i) => new Consumer(`${group.config.name}-${i}`, tools, group),
+      ),
+    );
+    for (const client of this.#clients()) client.start();
+  }
+
+  stop(): void {
+    this.#network.heal();
+    for (const producer of this.#producers) producer.stop();
+    for (const consumer of this.#consumers) consumer.finish();
+  }
+
+  nodeDied(node: BrokerNode): void {
+    this.#network.nodeDied(node);
+  }
+
+  committed(entry: Entry, results: readonly unknown[]): void {
+    this.watch.referee.entry(entry, results);
+  }
+
+  async finish(_leader: () => BrokerNode | null, within: Within): Promise<string | null> {
+    const sent = (): boolean =>
+      this.#administrator!.ended && this.#producers.every((producer) => producer.ended);
+    await within(sent);
+    if (!sent()) return 'a producer is not done';
+    await within(() => this.#unconsumed() === null);
+    const left = this.#unconsumed();
+    if (left !== null) return `${left} was not consumed`;
+    for (const consumer of this.#consumers) consumer.stop();
+    const idle = (): boolean =>
+      this.#consumers.every((consumer) => consumer.ended) && this.#network.running().length === 0;
+    await within(idle);
+    if (!idle()) {
+      this.#world.violate(
+        'every-promise-settles',
+        `no answer to ${this.#network.running().slice(0, 5).join(', ') || 'the consumers'}`,
+      );
+    }
+    return null;
+  }
+
+  async verdict(): Promise<void> {
+    for (const node of this.#nodes) await checkQueues(this.#world, node, this.watch.referee);
+    this.#eachSendOnce();
+    this.#deadLettersOnce();
+  }
+
+  beforeLastStart(node: BrokerNode): void {
+    if (node.firstLogIndex === 1 && this.#random.chance(0.5)) this.#hosts[node.id]!.wipeState();
+  }
+
+  #clients(): readonly SimClient[] {
+    return [this.#administrator!, ...this.#producers, ...this.#consumers];
+  }
+
+  #wants(group: string, message: LoggedMessage): boolean {
+    const tags = this.#groups.get(group)?.tags ?? null;
+    return tags === null || (message.tag !== null && tags.includes(message.tag));
+  }
+
+  /** Some message that a group has not consumed; null = there is none. Looks again when the log has grown. */
+  #unconsumed(): string | null {
+    const { referee } = this.watch;
+    if (this.#lookedAtIndex === referee.lastIndex) return this.#left;
+    this.#lookedAtIndex = referee.lastIndex;
+    this.#left = null;
+    for (const { config, topic } of this.#groups.values()) {
+      for (const queueId of referee.topics.get(topic)?.queues.keys() ?? []) {
+        const message = referee.unconsumed(config.name, topic, queueId);
+        if (message === null) continue;
+        const where = `${topic}/${queueId}, offset ${message.queueOffset}`;
+        this.#left = `${message.messageId} (${where}) by ${config.name}`;
+      }
+    }
+    return this.#left;
+  }
+
+  #eachSendOnce(): void {
+    const { sends, referee } = this.watch;
+    for (const id of sends.messageIds) {
+      const sent = sends.known(id)!;
+      const copies = referee.places(id).filter((place) => place.topic === sent.topic).length;
+      if (sent.acked !== null && copies === 0)
+        this.#world.violate('acked-message-lost', `${id} was acknowledged and is nowhere`);
+      if (copies > sent.attempts - sent.refused) {
+        this.#world.violate(
+          'single-entry',
+          `${id} lies in ${copies} places after ${sent.attempts} attempts, ${sent.refused} of them refused`,
+        );
+      }
+    }
+  }
+
+  /** One dead letter per message and group, at most. */
+  #deadLettersOnce(): void {
+    const { sends, referee } = this.watch;
+    for (const { config, topic } of this.#groups.values()) {
+      const letters = referee.topics.get(`%DLQ%${config.name}`)?.queues[0] ?? [];
+      const counts = new Map<string, number>();
+      for (const { messageId } of letters) counts.set(messageId, (counts.get(messageId) ?? 0) + 1);
+      for (const [id, count] of counts) {
+        const copies = referee.places(id).filter((place) => place.topic === topic).length;
+        if (count > copies)
+          this.#world.violate(
+            'dead-letter-once',
+            `${id} (acked: ${sends.known(id)?.acked !== null}) lies ${count} times in the dead-letter queue of ${config.name}, and ${copies} times in ${topic}`,
+          );
+      }
+    }
+  }
+}

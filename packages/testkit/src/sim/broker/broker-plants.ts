@@ -1,0 +1,97 @@
+import { assert, varintSizeBytes } from '@raftmq/base';
+import { type RowChanges, type StateStore } from '@raftmq/broker-store';
+import {
+  decodeCommand,
+  encodeCommand,
+  isCommandMagic,
+  type Command,
+} from '@raftmq/broker/internal';
+import {
+  ENTRY_HEADER_SIZE_BYTES,
+  entryType,
+  type Entry,
+  type RoleStatus,
+  type StateMachine,
+} from '@raftmq/raft';
+import { type Plant } from '../plants.js';
+
+/** The state machine, with the mistake in it that the plant's name says. */
+export function plantInMachine(plant: Plant | null, machine: StateMachine): StateMachine {
+  switch (plant) {
+    case 'ack-any-lease':
+      return new RewritingMachine(machine, (command) => {
+        if (command.kind !== 'ack') return command;
+        const targets = command.targets.map(({ offset, leaseId }) => ({
+          offset,
+          leaseId: largestOfSize(leaseId),
+        }));
+        return { ...command, targets };
+      });
+    default:
+      return machine;
+  }
+}
+
+/** The store of the state's rows, with a mistake planted. */
+export function plantInStore(plant: Plant | null, store: StateStore): StateStore {
+  if (plant !== 'progress-not-saved') return store;
+  const without = (changes: RowChanges): RowChanges => ({
+    puts: new Map([...changes.puts].filter(([key]) => !key.startsWith('delivery/'))),
+    deletes: changes.deletes,
+  });
+  return {
+    load: () => store.load(),
+    save: (appliedIndex, rows, cold) => store.save(appliedIndex, without(rows), cold),
+    coldGet: (key) => store.coldGet(key),
+    coldRange: (from, before, countMax) => store.coldRange(from, before, countMax),
+    flush: () => store.flush(),
+    close: () => store.close(),
+  };
+}
+
+/** The largest number that is written in as many bytes as `value`. */
+function largestOfSize(value: number): number {
+  return 2 ** (7 * varintSizeBytes(value)) - 1;
+}
+
+/** Applies other commands of the same size than the log has; the log itself stays as it is. */
+class RewritingMachine implements StateMachine {
+  readonly #machine: StateMachine;
+  readonly #rewrite: (command: Command) => Command;
+
+  constructor(machine: StateMachine, rewrite: (command: Command) => Command) {
+    this.#machine = machine;
+    this.#rewrite = rewrite;
+  }
+
+  get appliedIndex(): number {
+    return this.#machine.appliedIndex;
+  }
+
+  apply(entry: Entry, results: unknown[] | null): void {
+    this.#machine.apply(entry.type === entryType.records ? this.#rewritten(entry) : entry, results);
+  }
+
+  roleChanged(status: RoleStatus): void {
+    this.#machine.roleChanged(status);
+  }
+
+  applied(): void {
+    this.#machine.applied();
+  }
+
+  #rewritten(entry: Entry): Entry {
+    const frame = Buffer.from(entry.frame);
+    let at = ENTRY_HEADER_SIZE_BYTES;
+    for (let left = entry.recordCount; left > 0; left--) {
+      const sizeBytes = frame.readUInt32BE(at);
+      if (isCommandMagic(frame.readUInt32BE(at + 4))) {
+        const rewritten = encodeCommand(this.#rewrite(decodeCommand(frame, at, sizeBytes)));
+        assert(rewritten.length === sizeBytes, 'records behind this one keep their places');
+        rewritten.copy(frame, at);
+      }
+      at += sizeBytes;
+    }
+    return { ...entry, frame };
+  }
+}

@@ -1,0 +1,133 @@
+import { type Prng } from '@raftmq/base';
+import { type GroupConfig, type TopicConfig } from '@raftmq/broker/internal';
+import { drawScenario, type Scenario } from '../scenario.js';
+import { type BrokerSetup } from './broker-application.js';
+
+/** A consumer group of the simulation, and how its consumers behave. */
+export interface SimGroup {
+  readonly config: GroupConfig;
+  readonly topic: string;
+  /** null = every message. */
+  readonly tags: readonly string[] | null;
+  readonly consumers: number;
+}
+
+/** Everything one seed decides about a broker group and its clients. */
+export interface BrokerScenario {
+  readonly cluster: Scenario;
+  /** The smallest election timeout: what times are measured in. */
+  readonly unitMs: number;
+  readonly setup: BrokerSetup;
+  readonly topics: readonly TopicConfig[];
+  readonly groups: readonly SimGroup[];
+  readonly producers: number;
+  readonly messagesPerSendMax: number;
+  readonly bodyBytesMax: number;
+  readonly tagNames: readonly string[];
+  /** Share of answers that never reach their client. */
+  readonly answerLoss: number;
+  readonly clientLatencyMs: number;
+  readonly clientTimeoutMs: number;
+  readonly resendMax: number;
+  readonly receiveBatchMax: number;
+  readonly invisibleMaxMs: number;
+  readonly pollingMaxMs: number;
+  /** What a consumer does with a message that it does not acknowledge at once, as shares. */
+  readonly nackChance: number;
+  readonly forgetChance: number;
+  readonly deadLetterChance: number;
+  readonly extendChance: number;
+  readonly consumerThinkMs: number;
+  /** Every so many entries the whole state is summed up on every node. */
+  readonly digestEvery: number;
+}
+
+const READ_WRITE = 6;
+
+/** Draws a broker group, its clients and its troubles. */
+export function drawBrokerScenario(seed: number, random: Prng): BrokerScenario {
+  const base = drawScenario(seed, random.fork('cluster'));
+  const unitMs = base.core.electionTimeoutMinMs!;
+  const topics: TopicConfig[] = [
+    { name: 'normal', type: 'NORMAL', queues: random.integer(1, 4), permission: READ_WRITE },
+    { name: 'fifo', type: 'FIFO', queues: random.integer(1, 3), permission: READ_WRITE },
+  ];
+  const maxAttempts = random.pick([2, 4, 16]);
+  const group = (name: string, topic: string, fifo: boolean, tags: string[] | null): SimGroup => ({
+    config: { name, fifo, maxAttempts },
+    topic,
+    tags,
+    consumers: random.integer(1, 3),
+  });
+  return {
+    cluster: clusterOf(base, unitMs, random),
+    unitMs,
+    setup: {
+      messaging: {
+        autoCreateGroup: false,
+        groupMaxAttempts: maxAttempts,
+        openMessagesMax: random.pick([32, 1000]),
+        pollersPerQueueMax: 64,
+        pollersMax: 256,
+        turnWaitMs: Math.round(unitMs),
+        renewClientsMax: 100,
+      },
+      checkpointIntervalMs: Math.round(unitMs * random.pick([0.5, 2, 10])),
+      checkpointLogBytes: random.pick([8192, 1_048_576]),
+      stateFlushIntervalMs: Math.round(unitMs * random.pick([1, 5, 1000])),
+      queueFileEntries: random.pick([4, 16, 1000]),
+      openQueueFilesMax: random.pick([2, 128]),
+    },
+    topics,
+    groups: [
+      group('everyone', 'normal', false, null),
+      group('picky', 'normal', false, ['a']),
+      group('ordered', 'fifo', true, null),
+      ...(random.chance(0.5) ? [group('ordered-picky', 'fifo', true, ['a', 'b'])] : []),
+    ],
+    producers: random.integer(1, 3),
+    messagesPerSendMax: random.pick([1, 3, 8]),
+    bodyBytesMax: random.pick([10, 300]),
+    tagNames: ['a', 'b', 'c'],
+    answerLoss: random.pick([0, 0.05, 0.3]),
+    clientLatencyMs: unitMs * random.pick([0.001, 0.01, 0.05]),
+    clientTimeoutMs: unitMs * random.pick([1, 3, 10]),
+    resendMax: random.pick([0, 2, 5]),
+    receiveBatchMax: random.pick([1, 4, 16]),
+    invisibleMaxMs: unitMs * random.pick([0.5, 2, 8]),
+    pollingMaxMs: unitMs * random.pick([0, 2, 6]),
+    nackChance: random.pick([0, 0.1, 0.4]),
+    forgetChance: random.pick([0, 0.05, 0.2]),
+    deadLetterChance: random.pick([0, 0.05]),
+    extendChance: random.pick([0, 0.1]),
+    consumerThinkMs: unitMs * random.pick([0, 0.05, 0.3]),
+    digestEvery: random.pick([1, 7, 50]),
+  };
+}
+
+/** A message with its properties takes more room than a value, and clients wait for each other. */
+function clusterOf(base: Scenario, unitMs: number, random: Prng): Scenario {
+  return {
+    ...base,
+    core: {
+      ...base.core,
+      maxUncommittedBytes: Math.max(65_536, base.core.maxUncommittedBytes!),
+    },
+    driver: {
+      ...base.driver,
+      batchBytesMax: random.pick([2048, 16_384, 65_536]),
+      proposalQueueMax: random.pick([8, 1000]),
+      proposalQueueBytesMax: random.pick([16_384, 1_048_576]),
+      uncommittedBytesMax: random.pick([65_536, 1_048_576]),
+    },
+    segmentSizeBytes: random.pick([16_384, 65_536, 262_144]),
+    cacheBytes: random.pick([2048, 65_536, 1_048_576]),
+    safetyMs: unitMs * random.pick([10, 20, 30]),
+    livenessMs: base.livenessMs + unitMs * 60,
+    thinkMs: unitMs * random.pick([0.1, 0.3, 1]),
+    compactEveryMs: random.chance(0.3) ? unitMs * 4 : Infinity,
+    // Leases run by the leader's wall clock: where clocks are far apart, a new leader first waits for its own to catch up.
+    wallSkewMaxMs: unitMs * random.pick([0, 0.5]),
+    wallJumpsMs: [-unitMs, unitMs, unitMs * 3],
+  };
+}

@@ -1,0 +1,134 @@
+import { type MqError } from '@raftmq/base';
+import { type DeliveredMessage, type SendResult } from '@raftmq/broker/internal';
+import { storedMessageId, storedQueueId, storedQueueOffset, storedTopic } from '@raftmq/protocol';
+import { LogReferee, type LoggedMessage } from '../../model/log-referee.js';
+import { SendHistory } from './send-history.js';
+
+/** A delivery as its consumer got it. */
+export interface SeenDelivery {
+  readonly messageId: string;
+  readonly topic: string;
+  readonly queueId: number;
+  readonly queueOffset: number;
+  readonly attempt: number;
+  readonly receiptHandle: string;
+}
+
+export interface WatchOptions {
+  readonly violate: (invariant: string, message: string) => never;
+  readonly wants: (group: string, message: LoggedMessage) => boolean;
+  /** An answer that says "stored for good" leaves now: the entry must be safe. */
+  readonly stored: (index: number) => void;
+}
+
+/** Compares what the messaging service answers, the moment it answers, with what the committed log says. */
+export class BrokerWatch {
+  readonly referee: LogReferee;
+  readonly sends = new SendHistory();
+  readonly #options: WatchOptions;
+  receivedCount = 0;
+  ackedCount = 0;
+  redeliveredCount = 0;
+  buriedCount = 0;
+
+  constructor(options: WatchOptions) {
+    this.#options = options;
+    this.referee = new LogReferee(options);
+  }
+
+  /** A send call is answered. `before` = what was acknowledged when it was made. */
+  sent(
+    topic: string,
+    messageIds: readonly string[],
+    result: SendResult,
+    before: ReadonlyMap<string, number>,
+  ): void {
+    const { queueId, firstQueueOffset } = result;
+    const where = `${topic}/${queueId}`;
+    messageIds.forEach((id, i) => {
+      const logged = this.referee.message(topic, queueId, firstQueueOffset + i);
+      if (logged?.messageId !== id) {
+        this.#violate(
+          'ack-in-log',
+          `the sender of ${id} is told offset ${firstQueueOffset + i} of ${where}, where the log has ${logged?.messageId ?? 'nothing'}`,
+        );
+      }
+      this.#options.stored(logged.index);
+    });
+    const first = this.sends.known(messageIds[0]!)!;
+    const acked = before.get(where) ?? -1;
+    if (first.attempts === 1 && firstQueueOffset <= acked) {
+      this.#violate(
+        'offset-continuity',
+        `${messageIds[0]} got offset ${firstQueueOffset} of ${where}, but ${acked} was acknowledged before it was sent`,
+      );
+    }
+    this.sends.acked(topic, messageIds, queueId, firstQueueOffset);
+  }
+
+  /** A message is handed to a consumer. */
+  received(group: string, message: DeliveredMessage): SeenDelivery {
+    const { record, deliveryAttempt, receiptHandle } = message;
+    const seen: SeenDelivery = {
+      messageId: storedMessageId(record) ?? '',
+      topic: storedTopic(record),
+      queueId: storedQueueId(record),
+      queueOffset: storedQueueOffset(record),
+      attempt: deliveryAttempt,
+      receiptHandle,
+    };
+    const { topic, queueId, queueOffset } = seen;
+    const logged = this.referee.message(topic, queueId, queueOffset);
+    if (logged?.messageId !== seen.messageId) {
+      this.#violate(
+        'no-uncommitted-read',
+        `${group} is given ${seen.messageId} as offset ${queueOffset} of ${topic}/${queueId}, where the log has ${logged?.messageId ?? 'nothing'}`,
+      );
+    }
+    if (!this.#options.wants(group, logged))
+      this.#violate('filter', `${group} is given ${seen.messageId}, which its filter refuses`);
+    if (!this.referee.handedOut({ group, topic, queueId }, queueOffset, deliveryAttempt)) {
+      this.#violate(
+        'one-live-receipt',
+        `${group} is given ${seen.messageId} (delivery ${deliveryAttempt}) without a lease of its own in the log`,
+      );
+    }
+    this.receivedCount++;
+    if (deliveryAttempt > 1) this.redeliveredCount++;
+    return seen;
+  }
+
+  /** An ack call is answered; null = success. */
+  acked(
+    group: string,
+    deliveries: readonly SeenDelivery[],
+    answers: readonly (MqError | null)[],
+  ): void {
+    deliveries.forEach((delivery, i) => {
+      if (answers[i] !== null) return;
+      this.ackedCount++;
+      this.#consumed(group, delivery);
+    });
+  }
+
+  /** A move to the dead-letter queue is answered. */
+  buried(group: string, delivery: SeenDelivery): void {
+    this.buriedCount++;
+    this.#consumed(group, delivery);
+  }
+
+  /** In an ordered group a message in the middle of a batch is consumed only once all before it are. */
+  #consumed(group: string, { topic, queueId, queueOffset, messageId }: SeenDelivery): void {
+    const model = this.referee.delivery(group, topic, queueId);
+    if (this.referee.groups.get(group)?.fifo === true) return;
+    if (model?.isConsumed(queueOffset) === true) return;
+    this.#violate(
+      'acked-stays-acked',
+      `${group} is told that ${messageId} is consumed, but the log says it is not`,
+    );
+  }
+
+  #violate(invariant: string, message: string): never {
+    return this.#options.violate(invariant, message);
+  }
+}

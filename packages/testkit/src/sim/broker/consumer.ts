@@ -1,0 +1,149 @@
+import { type AckTarget } from '@raftmq/broker/internal';
+import { tagFilter } from '@raftmq/protocol';
+import { type SimGroup } from './broker-scenario.js';
+import { type SeenDelivery } from './broker-watch.js';
+import { SimClient, type ClientTools } from './clients.js';
+
+/** Receives, and acknowledges most of what it gets; some it sets aside, some it forgets. */
+export class Consumer extends SimClient {
+  readonly #group: SimGroup;
+  /** From now on everything is acknowledged. */
+  #diligent = false;
+  #attempts = 0;
+
+  constructor(name: string, tools: ClientTools, group: SimGroup) {
+    super(name, tools);
+    this.#group = group;
+  }
+
+  /** No more mischief: whatever comes is acknowledged. */
+  finish(): void {
+    this.#diligent = true;
+  }
+
+  protected override async run(): Promise<void> {
+    const { scenario } = this.tools;
+    let attemptId = this.#nextAttempt();
+    while (!this.stopping) {
+      const deliveries = await this.#receive(attemptId);
+      // A poll whose answer was lost is made again under the same name.
+      if (deliveries === null && this.random.chance(0.7)) {
+        await this.pause(scenario.unitMs * 0.2);
+        continue;
+      }
+      attemptId = this.#nextAttempt();
+      if (deliveries !== null && deliveries.length > 0) await this.#consume(deliveries);
+      else await this.pause(scenario.unitMs * 0.3);
+      if (!this.#diligent) await this.pause(scenario.consumerThinkMs);
+    }
+  }
+
+  /** @returns null when nobody knows what came of it */
+  async #receive(attemptId: string): Promise<readonly SeenDelivery[] | null> {
+    const { scenario, watch } = this.tools;
+    const { config, topic, tags } = this.#group;
+    const pollingMs = Math.round(this.random.next() * scenario.pollingMaxMs);
+    const queues = scenario.topics.find((one) => one.name === topic)!.queues;
+    const queueId = this.random.chance(0.3) ? this.random.integer(0, queues - 1) : null;
+    const batchSize = this.#diligent ? 32 : this.random.integer(1, scenario.receiveBatchMax);
+    const invisibleMs = this.#diligent
+      ? scenario.unitMs * 5
+      : Math.max(1, Math.round(this.random.next() * scenario.invisibleMaxMs));
+    const outcome = await this.call({
+      label: `receive ${this.name} ${attemptId}`,
+      patienceMs: pollingMs,
+      run: async (messaging, signal) => {
+        const messages = await messaging.receive({
+          group: config.name,
+          topic,
+          queueId,
+          batchSize,
+          invisibleMs,
+          autoRenew: false,
+          clientId: this.name,
+          pollingMs,
+          filter: tagFilter(tags),
+          attemptId,
+          signal,
+        });
+        return messages.map((message) => watch.received(config.name, message));
+      },
+    });
+    if (outcome.kind === 'ok') return outcome.value;
+    return outcome.kind === 'refused' ? [] : null;
+  }
+
+  async #consume(deliveries: readonly SeenDelivery[]): Promise<void> {
+    const { scenario } = this.tools;
+    const { nackChance, forgetChance, deadLetterChance, extendChance } = scenario;
+    const acks: SeenDelivery[] = [];
+    const tookMs = this.random.chance(0.1) ? scenario.invisibleMaxMs : scenario.consumerThinkMs;
+    if (!this.#diligent) await this.pause(tookMs);
+    for (const delivery of deliveries) {
+      const draw = this.#diligent ? 1 : this.random.next();
+      if (draw < nackChance) await this.#change(delivery, this.random.next() * scenario.unitMs);
+      else if (draw < nackChance + forgetChance) continue;
+      else if (draw < nackChance + forgetChance + deadLetterChance) await this.#bury(delivery);
+      else if (draw < nackChance + forgetChance + deadLetterChance + extendChance) {
+        const handle = await this.#change(delivery, scenario.invisibleMaxMs);
+        acks.push(handle === null ? delivery : { ...delivery, receiptHandle: handle });
+      } else acks.push(delivery);
+      if (acks.length > 0 && this.random.chance(0.5)) await this.#ack(acks.splice(0));
+    }
+    if (acks.length > 0) await this.#ack(acks);
+  }
+
+  async #ack(deliveries: readonly SeenDelivery[]): Promise<void> {
+    const { watch } = this.tools;
+    const { config, topic } = this.#group;
+    const attempt = (): ReturnType<typeof this.call<unknown>> =>
+      this.call({
+        label: `ack ${this.name}`,
+        run: async (messaging) => {
+          const answers = await messaging.ack(config.name, topic, deliveries.map(targetOf));
+          watch.acked(config.name, deliveries, answers);
+        },
+      });
+    for (let left = this.#diligent ? 3 : this.random.integer(1, 2); left > 0; left--) {
+      if ((await attempt()).kind === 'ok') return;
+      await this.pause(this.tools.scenario.unitMs * 0.2);
+    }
+  }
+
+  async #change(delivery: SeenDelivery, invisibleMs: number): Promise<string | null> {
+    const { config, topic } = this.#group;
+    const suspend = this.random.chance(0.2);
+    const outcome = await this.call({
+      label: `change ${this.name}`,
+      run: (messaging) =>
+        messaging.changeInvisible(
+          config.name,
+          topic,
+          targetOf(delivery),
+          Math.round(invisibleMs),
+          suspend,
+        ),
+    });
+    return outcome.kind === 'ok' ? outcome.value : null;
+  }
+
+  async #bury(delivery: SeenDelivery): Promise<void> {
+    const { watch } = this.tools;
+    const { config, topic } = this.#group;
+    await this.call({
+      label: `bury ${this.name}`,
+      run: async (messaging) => {
+        await messaging.forwardToDeadLetterQueue(config.name, topic, targetOf(delivery));
+        watch.buried(config.name, delivery);
+      },
+    });
+  }
+
+  #nextAttempt(): string {
+    return `${this.name}/${this.#attempts++}`;
+  }
+}
+
+function targetOf(delivery: SeenDelivery): AckTarget {
+  return { messageId: delivery.messageId, receiptHandle: delivery.receiptHandle };
+}

@@ -1,0 +1,42 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  failureReport,
+  runSeed,
+  type Plant,
+  type RunResult,
+  type WorkloadName,
+} from '@raftmq/testkit';
+
+/** `RAFTMQ_SIM_SEED` repeats a run; without it every second of the calendar gives other seeds. */
+const given = Number(process.env['RAFTMQ_SIM_SEED'] ?? NaN);
+export const baseSeed =
+  Number.isSafeInteger(given) && given >= 0 ? given : Math.floor(Date.now() / 1000) * 1000;
+
+/** Seeds with the reason why each is run for ever. */
+export function knownSeeds(file: string): readonly (readonly [seed: number, reason: string])[] {
+  return readFileSync(join(__dirname, file), 'utf8')
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#'))
+    .map((line) => [Number(line.split(' ')[0]), line.slice(line.indexOf(' ') + 1)]);
+}
+
+/** Runs a seed in which every invariant must hold. */
+export async function expectClean(workload: WorkloadName, seed: number): Promise<RunResult> {
+  const result = await runSeed({ seed, workload });
+  if (result.failure !== null) throw new Error(failureReport(result, null));
+  return result;
+}
+
+/** Looks for a planted mistake from seed 0 on. @returns the invariant that it broke, null when it stayed hidden */
+export async function foundWithin(
+  workload: WorkloadName,
+  plant: Plant,
+  seedsMax: number,
+): Promise<string | null> {
+  for (let seed = 0; seed < seedsMax; seed++) {
+    const { failure } = await runSeed({ seed, workload, plant });
+    if (failure !== null) return failure.invariant;
+  }
+  return null;
+}
