@@ -9,7 +9,10 @@ export {
 } from './messaging.js';
 export { MessagingService } from './messaging-service/messaging-service.js';
 export { type Proposer } from './messaging-service/proposals.js';
-export { messagingSettings, type MessagingSettings } from './messaging-service/settings.js';
+export {
+  messagingServiceSettings,
+  type MessagingServiceSettings,
+} from './messaging-service/settings.js';
 export { type DeliveryGrant, type DeliveryOutcome, type DeliveryRun } from './pop/delivery.js';
 export { Checkpoints } from './state/checkpoints.js';
 export {
@@ -21,4 +24,5 @@ export {
   type DeliveryName,
 } from './state/commands/index.js';
 export { openBrokerState } from './state/recovery.js';
+export { stateSettings, type StateSettings } from './state/settings.js';
 export { type BrokerStateMachine } from './state/state-machine.js';

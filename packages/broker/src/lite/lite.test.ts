@@ -20,6 +20,7 @@ import {
   SingleNode,
   unexpectedFatal,
 } from '../state/single-node.js';
+import { stateSettings } from '../state/settings.js';
 import { type BrokerStateMachine } from '../state/state-machine.js';
 
 const settings = {
@@ -80,7 +81,7 @@ class Leader {
       log: { firstPosition: 0 },
       clock: this.clock,
       logger: silentLogger,
-      settings: { checkpointIntervalMs: 5_000, checkpointLogBytes: 1_000_000 },
+      settings: defaultsOf(stateSettings),
       onFatal: unexpectedFatal,
     });
     await checkpoints.save();

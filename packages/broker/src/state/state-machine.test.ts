@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { createPrng, silentLogger, type Prng } from '@raftmq/base';
+import { createPrng, defaultsOf, silentLogger, type Prng } from '@raftmq/base';
 import { javaStringHashCode, prepareStoredMessage } from '@raftmq/protocol';
 import { type DeliveryGrant } from '../pop/delivery.js';
 import { NextOffsets } from '../messaging-service/next-offsets.js';
@@ -15,13 +15,10 @@ import {
   SingleNode,
   unexpectedFatal,
 } from './single-node.js';
+import { stateSettings } from './settings.js';
 import { type BrokerStateMachine } from './state-machine.js';
 
-const settings = {
-  checkpointIntervalMs: 5_000,
-  checkpointLogBytes: 1024 * 1024,
-  stateFlushIntervalMs: 60_000,
-};
+const settings = defaultsOf(stateSettings);
 
 interface Replica {
   readonly queueIndex: MemoryQueueIndex;

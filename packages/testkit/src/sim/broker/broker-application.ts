@@ -5,7 +5,8 @@ import {
   MessagingService,
   openBrokerState,
   type BrokerStateMachine,
-  type MessagingSettings,
+  type MessagingServiceSettings,
+  type StateSettings,
 } from '@raftmq/broker/internal';
 import { type Proposal, type StateMachine } from '@raftmq/raft';
 import {
@@ -20,10 +21,8 @@ import { SimKv } from './sim-kv.js';
 
 /** How a replica of the simulated broker group is set up; the same on all of them. */
 export interface BrokerSetup {
-  readonly messaging: MessagingSettings;
-  readonly checkpointIntervalMs: number;
-  readonly checkpointLogBytes: number;
-  readonly stateFlushIntervalMs: number;
+  readonly messaging: MessagingServiceSettings;
+  readonly state: StateSettings;
   readonly queueFileEntries: number;
   readonly openQueueFilesMax: number;
 }
@@ -118,7 +117,7 @@ export class BrokerApplication implements Application, Proposer {
       log,
       clock,
       logger,
-      settings: setup,
+      settings: setup.state,
       onFatal,
     });
     const randomBytes = (sizeBytes: number): Buffer =>

@@ -1,5 +1,10 @@
-import { type Prng } from '@raftmq/base';
-import { type GroupConfig, type TopicConfig } from '@raftmq/broker/internal';
+import { defaultsOf, type Prng } from '@raftmq/base';
+import {
+  messagingServiceSettings,
+  stateSettings,
+  type GroupConfig,
+  type TopicConfig,
+} from '@raftmq/broker/internal';
 import { drawScenario, type Scenario } from '../scenario.js';
 import { type BrokerSetup } from './broker-application.js';
 
@@ -64,6 +69,7 @@ export function drawBrokerScenario(seed: number, random: Prng): BrokerScenario {
     unitMs,
     setup: {
       messaging: {
+        ...defaultsOf(messagingServiceSettings),
         autoCreateGroup: false,
         groupMaxAttempts: maxAttempts,
         openMessagesMax: random.pick([32, 1000]),
@@ -72,9 +78,12 @@ export function drawBrokerScenario(seed: number, random: Prng): BrokerScenario {
         turnWaitMs: Math.round(unitMs),
         renewClientsMax: 100,
       },
-      checkpointIntervalMs: Math.round(unitMs * random.pick([0.5, 2, 10])),
-      checkpointLogBytes: random.pick([8192, 1_048_576]),
-      stateFlushIntervalMs: Math.round(unitMs * random.pick([1, 5, 1000])),
+      state: {
+        ...defaultsOf(stateSettings),
+        checkpointIntervalMs: Math.round(unitMs * random.pick([0.5, 2, 10])),
+        checkpointLogBytes: random.pick([8192, 1_048_576]),
+        stateFlushIntervalMs: Math.round(unitMs * random.pick([1, 5, 1000])),
+      },
       queueFileEntries: random.pick([4, 16, 1000]),
       openQueueFilesMax: random.pick([2, 128]),
     },
