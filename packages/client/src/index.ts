@@ -6,6 +6,7 @@ export {
   type RaftGroupStatus,
   type RaftReplicaStatus,
   type ReplicaInfo,
+  type SubscriptionConflict,
   type TopicInfo,
   type TopicStatus,
 } from './admin/model.js';

@@ -2,10 +2,10 @@ import { type CancelTimer, type Clock } from '@raftmq/base';
 import { DueQueue, type DueItem } from '../pop/due-queue.js';
 
 /** Timers fire this much apart at least: everything that is due in between is handled together. */
-const PRECISION_MS = 10;
+const RING_INTERVAL_MS = 10;
 
 /**
- * One timer for many due times, on the monotonic clock. Items fire at their due time or up to 20 ms later, never
+ * One timer for many due times, on the monotonic clock. Items fire at their due time, or up to 10 ms later when others fired just before, never
  * earlier; an item that fired is out until it is set again.
  */
 export class Alarm<T extends DueItem> {
@@ -13,6 +13,7 @@ export class Alarm<T extends DueItem> {
   readonly #fire: (item: T) => void;
   readonly #items = new DueQueue<T>();
   #armedForMs = Infinity;
+  #rangAtMs = -Infinity;
   #cancel: CancelTimer = () => undefined;
 
   constructor(clock: Clock, fire: (item: T) => void) {
@@ -47,13 +48,15 @@ export class Alarm<T extends DueItem> {
     if (dueMs >= this.#armedForMs) return;
     this.#cancel();
     this.#armedForMs = dueMs;
-    const delayMs = Math.max(PRECISION_MS, Math.ceil(dueMs - this.#clock.monotonicMs()));
+    const atMs = Math.max(dueMs, this.#rangAtMs + RING_INTERVAL_MS);
+    const delayMs = Math.max(1, Math.ceil(atMs - this.#clock.monotonicMs()));
     this.#cancel = this.#clock.setTimer(delayMs, () => this.#ring());
   }
 
   #ring(): void {
     this.#armedForMs = Infinity;
     const nowMs = this.#clock.monotonicMs();
+    this.#rangAtMs = nowMs;
     for (let item = this.#items.peek(); item !== undefined; item = this.#items.peek()) {
       if (item.dueMs > nowMs) break;
       this.#items.remove(item);
