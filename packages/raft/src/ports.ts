@@ -96,7 +96,10 @@ export interface SealContext {
 export type RejectReason =
   'not-leader' | 'overloaded' | 'no-quorum' | 'lost' | 'unknown' | 'stopped';
 
-/** Records that want to enter the log together, in one entry. Exactly one of `committed` and `rejected` is called. */
+/**
+ * Records that want to enter the log together, in one entry. Exactly one of `committed` and `rejected` is called; after
+ * `rejected('unknown')` at most once `committedLate`.
+ */
 export interface Proposal {
   /** Exact bytes that `write` will fill. */
   readonly sizeBytes: number;
@@ -106,6 +109,11 @@ export interface Proposal {
   /** Committed and applied; its records' results are `results[from .. from + recordCount)`. */
   committed(results: readonly unknown[], from: number): void;
   rejected(reason: RejectReason): void;
+  /**
+   * As `committed`, after the proposer was told that the outcome is unknown: for what has to be undone when nobody waits
+   * for it any more. Not promised: a replica that stops, or waits for too many, does not call it.
+   */
+  committedLate?(results: readonly unknown[], from: number): void;
 }
 
 /** Whether this replica may vote and be counted (R22). Survives restarts. */

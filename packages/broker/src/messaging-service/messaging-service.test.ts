@@ -425,6 +425,22 @@ describe('long polls', () => {
     expect((await receive())[0]).toMatchObject({ body: 'a', attempt: 1 });
   });
 
+  test('a lease that is written after its caller was told "unknown" gives the messages back', async () => {
+    await sendAll('a');
+    await receive({ group: 'warm' });
+    await service.putGroup({ name: 'g', fifo: false, maxAttempts: 5 });
+    node.hold = true;
+    const poll = codeOf(receive());
+    await settle();
+    node.expire();
+    expect(await poll).toBe('REQUEST_TIMEOUT');
+    node.hold = false;
+    node.commit();
+    await settle();
+    expect(service.probe.deliveriesAborted).toBe(1);
+    expect((await receive())[0]).toMatchObject({ body: 'a', attempt: 1 });
+  });
+
   test('a deleted topic ends its polls', async () => {
     const poll = codeOf(receive({ pollingMs: 5_000 }));
     await settle();

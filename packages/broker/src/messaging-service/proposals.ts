@@ -59,12 +59,15 @@ export class RecordsProposal implements Proposal {
   readonly #offsets: NextOffsets;
   readonly #resolve: (results: readonly unknown[]) => void;
   readonly #reject: (error: MqError) => void;
+  /** Present only when someone asked for it: the driver keeps nothing for others. */
+  readonly committedLate?: (results: readonly unknown[], from: number) => void;
 
   constructor(
     records: readonly ProposedRecord[],
     offsets: NextOffsets,
     resolve: (results: readonly unknown[]) => void,
     reject: (error: MqError) => void,
+    late?: (results: readonly unknown[]) => void,
   ) {
     this.#records = records.map((record) =>
       'command' in record
@@ -76,6 +79,9 @@ export class RecordsProposal implements Proposal {
     this.#offsets = offsets;
     this.#resolve = resolve;
     this.#reject = reject;
+    if (late !== undefined) {
+      this.committedLate = (all, from) => late(all.slice(from, from + records.length));
+    }
   }
 
   write(frame: Buffer, at: number, context: SealContext): number {
@@ -190,10 +196,16 @@ export class RecordsProposer {
     this.#offsets = offsets;
   }
 
-  /** @throws MqError see {@link rejectionError} */
-  propose(records: readonly ProposedRecord[]): Promise<readonly unknown[]> {
+  /**
+   * @param late called with the results when they come after the promise was rejected with REQUEST_TIMEOUT
+   * @throws MqError see {@link rejectionError}
+   */
+  propose(
+    records: readonly ProposedRecord[],
+    late?: (results: readonly unknown[]) => void,
+  ): Promise<readonly unknown[]> {
     return new Promise((resolve, reject) => {
-      this.#proposer.propose(new RecordsProposal(records, this.#offsets, resolve, reject));
+      this.#proposer.propose(new RecordsProposal(records, this.#offsets, resolve, reject, late));
     });
   }
 

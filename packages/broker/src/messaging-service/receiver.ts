@@ -287,6 +287,8 @@ export class Receiver implements ReceiveServer {
   async #lease(call: ReceiveCall, turns: readonly LoadedTurn[]): Promise<boolean> {
     const grants = (await this.#options.proposer.propose(
       turns.map((turn) => deliverRecord(call, turn)),
+      // Nobody got these messages: without this they would stay hidden for the whole invisible time.
+      (late) => this.#giveBack(call, turns, late as readonly DeliveryGrant[]),
     )) as readonly DeliveryGrant[];
     const messages: DeliveredMessage[] = [];
     for (let i = 0; i < turns.length; i++) this.#addMessages(messages, call, turns[i]!, grants[i]!);
@@ -348,6 +350,7 @@ export class Receiver implements ReceiveServer {
         },
       });
     }
+    if (records.length === 0) return;
     probe.deliveriesAborted++;
     proposer.propose(records).catch((error: unknown) => {
       logger.debug(

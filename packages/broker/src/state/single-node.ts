@@ -299,6 +299,8 @@ export class SingleNode {
   }
 
   #queue: Proposal[] = [];
+  /** Told that their outcome is unknown; they commit with the others. */
+  readonly #expired = new Set<Proposal>();
   #scheduled = false;
 
   constructor(clock: ManualClock, log = new MemoryLog()) {
@@ -323,6 +325,14 @@ export class SingleNode {
     const proposals = this.#queue;
     this.#queue = [];
     return proposals;
+  }
+
+  /** Tells those who wait that nobody knows; {@link commit} still commits them. */
+  expire(): void {
+    for (const proposal of this.#queue) {
+      this.#expired.add(proposal);
+      proposal.rejected('unknown');
+    }
   }
 
   /** Seals and applies what waits. */
@@ -352,7 +362,8 @@ export class SingleNode {
     assert(results.length === recordCount, 'one result per record');
     let from = 0;
     for (const proposal of proposals) {
-      proposal.committed(results, from);
+      if (this.#expired.delete(proposal)) proposal.committedLate?.(results, from);
+      else proposal.committed(results, from);
       from += proposal.recordCount;
     }
     for (const machine of this.machines) machine.applied();

@@ -160,6 +160,38 @@ describe('WaitingEntries', () => {
     expect([a.outcome, b.outcome]).toEqual(['unknown', 'open']);
   });
 
+  it('tells those who asked for it when an entry commits after they were told "unknown"', () => {
+    const waiting = new WaitingEntries();
+    const late: unknown[][] = [];
+    class Curious extends TestProposal {
+      committedLate(results: readonly unknown[], from: number): void {
+        late.push(results.slice(from, from + this.recordCount));
+      }
+    }
+    waiting.add(entry(1, 1, 3), [new TestProposal(), new Curious(1, 2)], 10);
+    waiting.add(entry(2, 1), [new TestProposal()], 11);
+    waiting.add(entry(3, 1), [new Curious()], 12);
+    waiting.add(entry(4, 1), [new Curious()], 13);
+    const open = new TestProposal();
+    waiting.add(entry(5, 1), [open], 20);
+    expect(waiting.expire(20)).toBe(5);
+    expect(waiting.size).toBe(1);
+    expect([1, 2, 3].map((index) => waiting.expects(entry(index, 1)))).toEqual([
+      true,
+      false,
+      false,
+    ]);
+    expect(waiting.applied(entry(1, 1, 3), ['x', 'y', 'z'])).toMatchObject({ committedEntries: 0 });
+    expect(late).toEqual([['y', 'z']]);
+    waiting.applied(entry(2, 1), null);
+    expect(waiting.expects(entry(3, 1))).toBe(true);
+    waiting.applied(entry(3, 1), ['a']);
+    expect(late).toEqual([['y', 'z'], ['a']]);
+    // Another leader's entry lies where the last two were.
+    waiting.applied(entry(4, 2), null);
+    expect([late.length, open.outcome, waiting.expects(entry(4, 1))]).toEqual([2, 'lost', false]);
+  });
+
   it('asserts one result per record', () => {
     const waiting = new WaitingEntries();
     waiting.add(entry(1, 1, 2), [new TestProposal(1, 2)], 0);

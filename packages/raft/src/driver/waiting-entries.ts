@@ -9,6 +9,16 @@ interface Waiting {
   readonly proposals: readonly Proposal[];
 }
 
+/** An entry whose proposers were told "unknown", with those who want to hear of it nevertheless. */
+interface Expired {
+  readonly index: number;
+  readonly term: number;
+  readonly proposals: readonly { readonly proposal: Proposal; readonly from: number }[];
+}
+
+/** Expired entries that are remembered; the oldest are forgotten first. */
+const EXPIRED_MAX = 1_024;
+
 /** What became of the waiting entries when one entry was applied. */
 export interface Settled {
   committedEntries: number;
@@ -23,6 +33,8 @@ export interface Settled {
  */
 export class WaitingEntries {
   readonly #ring = new RingQueue<Waiting>();
+  /** Older than all in the ring, oldest first. */
+  readonly #expired = new RingQueue<Expired>();
   readonly #settled: Settled = { committedEntries: 0, lostProposals: 0, sealedAtMs: 0 };
 
   get size(): number {
@@ -35,11 +47,7 @@ export class WaitingEntries {
 
   /** Whether someone waits for the results of exactly this entry, which is about to be applied. */
   expects(entry: Entry): boolean {
-    for (let i = 0; ; i++) {
-      const waiting = this.#ring.at(i);
-      if (waiting === undefined || waiting.term > entry.term) return false;
-      if (waiting.term === entry.term) return waiting.index === entry.index;
-    }
+    return isAwaited(this.#expired, entry) || isAwaited(this.#ring, entry);
   }
 
   /**
@@ -49,6 +57,7 @@ export class WaitingEntries {
    * @returns a count of what happened, valid until the next call
    */
   applied(entry: Entry, results: readonly unknown[] | null): Settled {
+    this.#appliedLate(entry, results);
     const settled = this.#settled;
     settled.committedEntries = 0;
     settled.lostProposals = 0;
@@ -83,8 +92,50 @@ export class WaitingEntries {
     ) {
       this.#ring.shift();
       count += reject(head, 'unknown');
+      this.#remember(head);
     }
     return count;
+  }
+
+  #remember({ index, term, proposals }: Waiting): void {
+    const curious: { proposal: Proposal; from: number }[] = [];
+    let from = 0;
+    for (const proposal of proposals) {
+      if (proposal.committedLate !== undefined) curious.push({ proposal, from });
+      from += proposal.recordCount;
+    }
+    if (curious.length === 0) return;
+    if (this.#expired.size >= EXPIRED_MAX) this.#expired.shift();
+    this.#expired.push({ index, term, proposals: curious });
+  }
+
+  #appliedLate(entry: Entry, results: readonly unknown[] | null): void {
+    for (
+      let head = this.#expired.peek();
+      head !== undefined && head.term <= entry.term;
+      head = this.#expired.peek()
+    ) {
+      const same = head.term === entry.term;
+      if (same && head.index > entry.index) return;
+      this.#expired.shift();
+      // Of an earlier term: it is lost, and there is nothing to undo.
+      if (!same) continue;
+      assert(head.index === entry.index, 'no expired entry is passed over');
+      assert(results !== null, 'results were collected for an entry someone waits for');
+      for (const { proposal, from } of head.proposals) proposal.committedLate!(results, from);
+      return;
+    }
+  }
+}
+
+function isAwaited(
+  ring: RingQueue<{ readonly index: number; readonly term: number }>,
+  entry: Entry,
+): boolean {
+  for (let i = 0; ; i++) {
+    const waiting = ring.at(i);
+    if (waiting === undefined || waiting.term > entry.term) return false;
+    if (waiting.term === entry.term) return waiting.index === entry.index;
   }
 }
 
