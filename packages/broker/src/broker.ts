@@ -19,7 +19,9 @@ import { GroupAddresses } from './addresses.js';
 import { brokerRegistration } from './broker-registration.js';
 import { joinHostPort, parsePeers, type Peer } from './config.js';
 import { openEdge } from './edge.js';
+import { PEER_SERVICE } from './forward/producer-finder.js';
 import { messagingServiceMethods } from './handlers/messaging-service.js';
+import { peerHandlers } from './handlers/peer-service.js';
 import { type EdgeServices } from './handlers/services.js';
 import { MessagingService } from './messaging-service/messaging-service.js';
 import { DiskWatermark } from './ops/disk-watermark.js';
@@ -167,6 +169,7 @@ export class Broker {
       draining: () => this.#draining,
     });
     this.#services = services;
+    this.#messaging.transactions.connect(services.producers);
     await this.#openServers(services, disk);
     await this.#replica.driver.start();
     this.#startLoops();
@@ -210,6 +213,7 @@ export class Broker {
     this.#server = server;
     for (const method of messagingServiceMethods(services)) server.register(method);
     for (const method of adminMethods(services, this.#adminSource())) server.register(method);
+    server.registerProto(PEER_SERVICE, peerHandlers(services.registry));
     await server.start();
     this.#lifecycle.opened('gRPC server', () => server.close(CLOSE_GRACE_MS));
     const readiness = this.#readiness(disk);

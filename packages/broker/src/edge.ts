@@ -6,6 +6,7 @@ import { Forwarder } from './forward/forwarder.js';
 import { GroupDirectory, type RouteLookup } from './forward/group-directory.js';
 import { LeaderWatch } from './forward/leader-watch.js';
 import { PeerChannels } from './forward/peer-channels.js';
+import { ProducerFinder } from './forward/producer-finder.js';
 import { type EdgeServices } from './handlers/services.js';
 import { type Messaging } from './messaging.js';
 import { type DiskWatermark } from './ops/disk-watermark.js';
@@ -79,12 +80,20 @@ export function openEdge(options: EdgeOptions): EdgeServices {
     },
   });
   lifecycle.opened('client registry', () => registry.close());
+  const producers = new ProducerFinder({
+    nodeId: settings.nodeId,
+    registry,
+    replicas: () => addresses.replicas(),
+    channel: (address) => channels.to(address),
+    logger,
+  });
   return {
     ownGroup: settings.group,
     settings,
     messaging,
     forwarder,
     directory,
+    producers,
     registry,
     subscriptions,
     clock,

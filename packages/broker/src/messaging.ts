@@ -129,8 +129,78 @@ export interface Messaging {
   /** The client was heard of: its auto-renewed leases live on. */
   clientSeen(clientId: string): void;
 
+  readonly transactions: TransactionMessaging;
+
   putTopic(topic: TopicConfig): Promise<void>;
   deleteTopic(name: string): Promise<void>;
   putGroup(group: GroupConfig): Promise<void>;
   deleteGroup(name: string): Promise<void>;
+}
+
+/** A message whose delivery waits for a decision. */
+export interface HalfPublish extends PublishMessage {
+  /** Time until producers are asked for the first time; null = as the settings say. */
+  readonly transactionRecoveryMs: number | null;
+}
+
+export type TransactionState = 'pending' | 'parked' | 'committed' | 'rolled-back' | 'discarded';
+
+/** A transaction as operators see it. */
+export interface TransactionStatus {
+  readonly transactionId: string;
+  readonly topic: string;
+  readonly state: TransactionState;
+  /** Who sent the half message. */
+  readonly clientId: string;
+  readonly bodySizeBytes: number;
+  readonly storedAtMs: number;
+  /** Times that producers were asked. */
+  readonly checks: number;
+  /** null when it is over, or parked. */
+  readonly nextCheckAtMs: number | null;
+  readonly parkedAtMs: number | null;
+  readonly decidedAtMs: number | null;
+  /** Decided in answer to a check. */
+  readonly decidedByCheck: boolean;
+}
+
+/** Which open transactions are meant. */
+export interface TransactionFilter {
+  /** null = of all topics. */
+  readonly topic: string | null;
+  /** null = both. */
+  readonly state: 'pending' | 'parked' | null;
+  readonly countMax: number;
+}
+
+/** Transactions, at the leader: the part of {@link Messaging} for them, with the same promises. */
+export interface TransactionMessaging {
+  /**
+   * Stores half messages, in one entry; one that is there already, or is decided, is not stored again.
+   * @returns a number for each, in order
+   * @throws MqError TOO_MANY_REQUESTS when too many wait for a decision
+   */
+  send(
+    topic: TopicConfig,
+    messages: readonly HalfPublish[],
+    clientId: string,
+  ): Promise<readonly number[]>;
+  /**
+   * Decides. The first decision stands: the same one again succeeds without effect.
+   * @param source wire number of TransactionSource
+   * @returns bytes of the body that became visible just now; 0 when none did
+   * @throws MqError INVALID_TRANSACTION_ID for an id that is not known, or after the contrary decision
+   */
+  end(topic: string, transactionId: string, commit: boolean, source: number): Promise<number>;
+  /** Everything that is known of an id, in any topic. */
+  find(transactionId: string): Promise<readonly TransactionStatus[]>;
+  /** The message of an open transaction, stored layout; null when it is over. */
+  message(topic: string, transactionId: string): Promise<Buffer | null>;
+  /** Open transactions, oldest first. */
+  list(filter: TransactionFilter): readonly TransactionStatus[];
+  /**
+   * Asks producers again about parked transactions: one, or those of a topic, or all.
+   * @returns how many
+   */
+  resume(topic: string | null, transactionId: string | null): Promise<number>;
 }

@@ -39,9 +39,17 @@ export {
 } from './codec/lite-subscription.js';
 export {
   encodeReceiveMessagePart,
+  encodeRecoverOrphanedTransaction,
   encodeTopicResource,
   type Delivery,
 } from './codec/delivered-message.js';
+export {
+  decodeEndTransactionRequest,
+  encodeEndTransactionRequest,
+  transactionResolution,
+  transactionSource,
+  type EndTransactionRequest,
+} from './codec/end-transaction.js';
 export {
   decodeProperties,
   encodeProperties,
@@ -56,7 +64,9 @@ export {
 } from './codec/receive-request.js';
 export {
   decodeReceiveMessageResponse,
+  decodeRecoverOrphanedTransaction,
   encodeReceiveDeliveryTimestamp,
+  type OrphanedTransaction,
   type ReceivedMessage,
   type ReceivePart,
 } from './codec/receive-response.js';
@@ -98,6 +108,12 @@ export {
   type SendResponse,
   type SendResultEntry,
 } from './codec/send-response.js';
+export {
+  encodeStoredMessage,
+  placeTransactionalMessage,
+  stampStoredMessage,
+  type StoredTransition,
+} from './codec/stored-copy.js';
 export {
   decodeStoredMessage,
   isStoredMessage,
@@ -200,6 +216,7 @@ export {
   isGroupTopic,
   isSystemTopic,
   measureText,
+  PARKED_TRANSACTIONS_TOPIC,
   resolveGroup,
   resolveTopic,
   RETRY_TOPIC_PREFIX,

@@ -6,6 +6,8 @@ import { type Resource } from './model/message.js';
 export const RETRY_TOPIC_PREFIX = '%RETRY%';
 /** Topic of a group's dead letters: `%DLQ%group`. */
 export const DLQ_TOPIC_PREFIX = '%DLQ%';
+/** Topic of transactional messages that were asked about as often as is allowed, without a decision. */
+export const PARKED_TRANSACTIONS_TOPIC = 'TRANS_CHECK_MAX_TIME_TOPIC';
 const SYSTEM_TOPIC_PREFIX = 'rmq_sys_';
 const SYSTEM_GROUP_PREFIX = 'CID_RMQ_SYS_';
 
@@ -16,7 +18,7 @@ const systemTopics: ReadonlySet<string> = new Set([
   'RMQ_SYS_TRANS_HALF_TOPIC',
   'RMQ_SYS_TRACE_TOPIC',
   'RMQ_SYS_TRANS_OP_HALF_TOPIC',
-  'TRANS_CHECK_MAX_TIME_TOPIC',
+  PARKED_TRANSACTIONS_TOPIC,
   'SELF_TEST_TOPIC',
   'OFFSET_MOVED_EVENT',
   'CHECKPOINT_TOPIC',

@@ -13,6 +13,7 @@ import {
   type AckTarget,
   type DeliveredMessage,
   type GroupConfig,
+  type HalfPublish,
   type Messaging,
   type PublishMessage,
   type ReceiveRequest,
@@ -20,7 +21,11 @@ import {
   type TimedPublishMessage,
   type TimedSendResult,
   type TopicConfig,
+  type TransactionFilter,
+  type TransactionMessaging,
+  type TransactionStatus,
 } from '../messaging.js';
+import { noProducers } from '../messaging-service/transactions/producers.js';
 import { EdgeProbe } from '../ops/edge-probe.js';
 import { ClientRegistry } from '../telemetry/client-registry.js';
 import { SubscriptionWatch } from '../telemetry/subscription-watch.js';
@@ -89,6 +94,7 @@ export class FakeMessaging implements Messaging {
   readonly changes: { target: AckTarget; invisibleMs: number; suspend: boolean }[] = [];
   readonly deadLetters: AckTarget[] = [];
   readonly liteChanges: LiteSubscriptionChange[] = [];
+  readonly transactions = new FakeTransactions();
   nextDelivery: readonly DeliveredMessage[] = [];
   ackOutcomes: readonly (MqError | null)[] | null = null;
   /** Thrown by the next calls, one each. */
@@ -202,6 +208,51 @@ export class FakeMessaging implements Messaging {
     // eslint-disable-next-line @typescript-eslint/only-throw-error
     if (failure !== undefined) throw failure;
     if (!this.role.writable) throw new MqError('HA_NOT_AVAILABLE');
+  }
+}
+
+/** Transactions that are in a list, and what was asked about them. */
+export class FakeTransactions implements TransactionMessaging {
+  readonly halves: { topic: string; clientId: string; message: HalfPublish }[] = [];
+  readonly ended: { topic: string; id: string; commit: boolean; source: number }[] = [];
+  readonly resumed: { topic: string | null; id: string | null }[] = [];
+  readonly lists: TransactionFilter[] = [];
+  statuses: readonly TransactionStatus[] = [];
+  stored: Buffer | null = null;
+  /** Thrown by every call to `end`. */
+  refusal: MqError | null = null;
+
+  async send(
+    topic: TopicConfig,
+    messages: readonly HalfPublish[],
+    clientId: string,
+  ): Promise<readonly number[]> {
+    for (const message of messages) this.halves.push({ topic: topic.name, clientId, message });
+    return messages.map((_, i) => this.halves.length - messages.length + i + 1);
+  }
+
+  async end(topic: string, id: string, commit: boolean, source: number): Promise<number> {
+    if (this.refusal !== null) throw this.refusal;
+    this.ended.push({ topic, id, commit, source });
+    return commit ? 5 : 0;
+  }
+
+  async find(id: string): Promise<readonly TransactionStatus[]> {
+    return this.statuses.filter((status) => status.transactionId === id);
+  }
+
+  async message(): Promise<Buffer | null> {
+    return this.stored;
+  }
+
+  list(filter: TransactionFilter): readonly TransactionStatus[] {
+    this.lists.push(filter);
+    return this.statuses;
+  }
+
+  async resume(topic: string | null, id: string | null): Promise<number> {
+    this.resumed.push({ topic, id });
+    return 3;
   }
 }
 
@@ -330,6 +381,7 @@ export class EdgeFixture {
       directory: this.directory,
       registry: this.registry,
       subscriptions: this.subscriptions,
+      producers: noProducers,
       clock,
       logger: silentLogger,
       probe,

@@ -2,6 +2,7 @@ import { type RawMethod } from '@raftmq/rpc';
 import { repeatSettings, telemetry } from '../telemetry/telemetry.js';
 import { ackMessage } from './ack-message.js';
 import { changeInvisibleDuration } from './change-invisible-duration.js';
+import { endTransaction } from './end-transaction.js';
 import { forwardMessageToDeadLetterQueue } from './forward-to-dead-letter-queue.js';
 import { heartbeat } from './heartbeat.js';
 import { notifyClientTermination } from './notify-client-termination.js';
@@ -28,5 +29,6 @@ export function messagingServiceMethods(services: EdgeServices): readonly RawMet
     forwardMessageToDeadLetterQueue(services),
     syncLiteSubscription(services),
     recallMessage(services),
+    endTransaction(services),
   ];
 }

@@ -1,11 +1,9 @@
-import { isMqError, MqError } from '@raftmq/base';
+import { isMqError } from '@raftmq/base';
 import {
   commonStatus,
   decodeSendMessageRequest,
   encodeSendMessageResponse,
   encodeSendOkResponse,
-  messageType,
-  messageTypeName,
   OK_STATUS,
   protocolLimits,
   statusOf,
@@ -17,9 +15,11 @@ import {
 } from '@raftmq/protocol';
 import { type RawMethod } from '@raftmq/rpc';
 import { type TopicConfig } from '../messaging.js';
+import { type EdgeCall } from './edge-call.js';
 import { createOnDemand, groupWithTopic, notAllowed } from './find-topic.js';
 import { unaryMethod } from './pipeline.js';
 import { WRITABLE } from './route-entries.js';
+import { areHalves, storeHalves } from './send-half.js';
 import { reportUnexpected, topicOf, type EdgeServices } from './services.js';
 
 /** SendMessage: stores the messages of one call, all or none, and answers when a majority of the replicas has them. */
@@ -38,12 +38,17 @@ export function sendMessage(services: EdgeServices): RawMethod {
             name,
             (other) => (other.topic.permission & WRITABLE) !== 0,
           );
-    return services.forwarder.unary(call, request, group, () => store(services, send, name));
+    return services.forwarder.unary(call, request, group, () => store(services, call, send, name));
   });
 }
 
 /** Stores at the leader. Rejects with HA_NOT_AVAILABLE only when nothing was stored. */
-async function store(services: EdgeServices, send: SendRequest, name: string): Promise<Buffer> {
+async function store(
+  services: EdgeServices,
+  call: EdgeCall,
+  send: SendRequest,
+  name: string,
+): Promise<Buffer> {
   const refusal = services.sendRefusal();
   if (refusal !== null) throw refusal;
   const { messaging } = services;
@@ -53,22 +58,11 @@ async function store(services: EdgeServices, send: SendRequest, name: string): P
   const topic = messaging.topic(name);
   validateSendTopic(send, topic === null ? null : topic.type);
   if ((topic!.permission & WRITABLE) === 0) throw notAllowed(name, 'writable');
-  checkOffered(send.messages);
+  if (areHalves(send.messages)) return storeHalves(services, call, topic!, send.messages);
   if (needsParts(send.messages)) return storeInParts(services, topic!, send.messages);
   const { firstQueueOffset } = await messaging.send(topic!, send.messages);
   count(services, name, send.messages);
   return encodeSendOkResponse(send.messages, firstQueueOffset);
-}
-
-function checkOffered(messages: readonly DecodedMessage[]): void {
-  for (let i = 0; i < messages.length; i++) {
-    const type = messages[i]!.messageType;
-    if (type !== messageType.TRANSACTION) continue;
-    throw new MqError(
-      'NOT_IMPLEMENTED',
-      `messages of type ${messageTypeName(type)} are not offered by this version; send them as another type`,
-    );
-  }
 }
 
 /** Whether two messages belong into the same queue by what they say. */

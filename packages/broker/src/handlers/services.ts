@@ -4,6 +4,7 @@ import { type BrokerSettings } from '../settings.js';
 import { type Forwarder } from '../forward/forwarder.js';
 import { type GroupDirectory } from '../forward/group-directory.js';
 import { type GroupConfig, type Messaging } from '../messaging.js';
+import { type ProducerLink } from '../messaging-service/transactions/producers.js';
 import { type EdgeProbe } from '../ops/edge-probe.js';
 import { type ClientRegistry } from '../telemetry/client-registry.js';
 import { type SubscriptionWatch } from '../telemetry/subscription-watch.js';
@@ -28,6 +29,8 @@ export interface EdgeServices {
   readonly directory: GroupDirectory;
   readonly registry: ClientRegistry;
   readonly subscriptions: SubscriptionWatch;
+  /** The way to producers that are connected to any replica of this group. */
+  readonly producers: ProducerLink;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly probe: EdgeProbe;

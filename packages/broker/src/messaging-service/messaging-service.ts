@@ -46,6 +46,7 @@ import { Receiver } from './receiver.js';
 import { Renewals } from './renewals.js';
 import { sendSizeBytes } from './send-size.js';
 import { type MessagingServiceSettings } from './settings.js';
+import { Transactions } from './transactions/transactions.js';
 
 export interface MessagingServiceOptions {
   readonly state: BrokerStateMachine;
@@ -71,6 +72,7 @@ const WRITABLE = 2;
 /** {@link Messaging} on top of the state machine and whatever takes proposals. Knows nothing of the wire. */
 export class MessagingService implements Messaging, StateListener {
   readonly probe: MessagingProbe = createMessagingProbe();
+  readonly transactions: Transactions;
   readonly #options: MessagingServiceOptions;
   readonly #state: BrokerStateMachine;
   readonly #offsets: NextOffsets;
@@ -135,6 +137,16 @@ export class MessagingService implements Messaging, StateListener {
     });
     const clientsMax = settings.renewClientsMax;
     this.#renewals = new Renewals({ tables, proposer, clock, logger, probe, clientsMax });
+    this.transactions = new Transactions({
+      tables,
+      proposer,
+      clock,
+      logger,
+      settings,
+      storeHost,
+      queueFor: (config, messageGroup) => this.#nextQueue(config, messageGroup),
+      refusal: () => this.#refusal(),
+    });
     this.#lite = new LiteService({
       tables,
       queues,
@@ -396,6 +408,7 @@ export class MessagingService implements Messaging, StateListener {
     this.#renewals.stop();
     this.#lite.stop();
     this.timers.stop();
+    this.transactions.stop();
     this.#polls.failAll(
       new MqError('HA_NOT_AVAILABLE', 'this replica is stopping; ask another one'),
     );
@@ -414,11 +427,13 @@ export class MessagingService implements Messaging, StateListener {
       this.#renewals.start();
       this.#lite.start();
       this.timers.start();
+      this.transactions.start();
       queueMicrotask(() => this.#secretAtStart());
     } else if (before.writable && !status.writable) {
       this.#renewals.stop();
       this.#lite.stop();
       this.timers.stop();
+      this.transactions.stop();
       this.#polls.failAll(notLeading());
       this.#receiver.reset();
     }
@@ -434,6 +449,7 @@ export class MessagingService implements Messaging, StateListener {
     }
     if (!this.#role.writable) return;
     this.timers.applied(news.timers);
+    this.transactions.applied(news.halves);
     if (this.#polls.size === 0) return;
     if (this.#wakes.size === 0) queueMicrotask(() => this.#wakeAll());
     for (const topic of news.arrivals) this.#wakes.set(topic.config.name, null);
@@ -509,6 +525,10 @@ export class MessagingService implements Messaging, StateListener {
     if (topic.type === 'PRIORITY') {
       return Math.min(Math.max(first.priority ?? 0, 0), topic.queues - 1);
     }
+    return this.#nextQueue(topic, messageGroup);
+  }
+
+  #nextQueue(topic: TopicConfig, messageGroup: string | null): number {
     if (messageGroup !== null) return fifoQueueIndex(messageGroup, topic.queues);
     const turn = this.#rotation.get(topic.name) ?? 0;
     this.#rotation.set(topic.name, turn + 1);

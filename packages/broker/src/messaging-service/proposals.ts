@@ -1,5 +1,11 @@
 import { assert, isMqError, MqError } from '@raftmq/base';
-import { writeStoredMessage, type PreparedMessage, type StoredPlacement } from '@raftmq/protocol';
+import {
+  placeTransactionalMessage,
+  storedTopic,
+  writeStoredMessage,
+  type PreparedMessage,
+  type StoredPlacement,
+} from '@raftmq/protocol';
 import { type Proposal, type RejectReason, type SealContext } from '@raftmq/raft';
 import { type SendResult } from '../messaging.js';
 import { encodeCommand, type Command } from '../state/commands/index.js';
@@ -39,9 +45,20 @@ export function rejectionError(reason: RejectReason): MqError {
   }
 }
 
+/** A message that was finished before, stored layout: it enters the log as it is, but for its place. */
+export interface ProposedCopy {
+  readonly copy: Buffer;
+  readonly queueId: number;
+  /** Its transaction bits from now on. */
+  readonly transactionFlag: number;
+  readonly preparedTransactionOffset: number;
+}
+
 /** One record of a {@link RecordsProposal}: a command, or a message for a queue. */
 export type ProposedRecord =
-  { readonly command: Command } | { readonly message: PreparedMessage; readonly queueId: number };
+  | { readonly command: Command }
+  | { readonly message: PreparedMessage; readonly queueId: number }
+  | ProposedCopy;
 
 interface EncodedCommand {
   readonly command: Command;
@@ -49,7 +66,7 @@ interface EncodedCommand {
 }
 
 type EncodedRecord =
-  EncodedCommand | { readonly message: PreparedMessage; readonly queueId: number };
+  EncodedCommand | { readonly message: PreparedMessage; readonly queueId: number } | ProposedCopy;
 
 /** Commands, and the odd message among them, that enter the log together. Gives one result per record. */
 export class RecordsProposal implements Proposal {
@@ -91,16 +108,19 @@ export class RecordsProposal implements Proposal {
         at += record.bytes.copy(frame, at);
         continue;
       }
-      const { message, queueId } = record;
-      const queueOffset = this.#offsets.take(message.topic, queueId, 1);
+      const { queueId } = record;
+      const topic = 'message' in record ? record.message.topic : storedTopic(record.copy);
+      const queueOffset = this.#offsets.take(topic, queueId, 1);
       const { storeTimestampMs } = context;
       const physicalOffset = context.position + at;
-      at = writeStoredMessage(frame, at, message, {
-        queueId,
-        queueOffset,
-        physicalOffset,
-        storeTimestampMs,
-      });
+      const placement = { queueId, queueOffset, physicalOffset, storeTimestampMs };
+      if ('message' in record) {
+        at = writeStoredMessage(frame, at, record.message, placement);
+        continue;
+      }
+      const { transactionFlag, preparedTransactionOffset } = record;
+      const transition = { ...placement, transactionFlag, preparedTransactionOffset };
+      at = placeTransactionalMessage(record.copy, frame, at, transition);
     }
     return at;
   }
@@ -120,7 +140,8 @@ export class RecordsProposal implements Proposal {
 }
 
 function recordSize(record: EncodedRecord): number {
-  return 'command' in record ? record.bytes.length : record.message.sizeBytes;
+  if ('command' in record) return record.bytes.length;
+  return 'message' in record ? record.message.sizeBytes : record.copy.length;
 }
 
 /** Messages of one send call, all for one queue. One promise for all of them. */

@@ -1,5 +1,6 @@
 import { count, flag, ms, type SettingsOf } from '@raftmq/base';
 import { liteSettings } from '../lite/settings.js';
+import { transactionSettings } from './transactions/settings.js';
 import { consumeLimits, settingsDefaults } from '@raftmq/protocol';
 
 /** Settings of the service that answers clients on the leader. */
@@ -53,6 +54,10 @@ export const messagingSettings = {
 export type MessagingSettings = SettingsOf<typeof messagingSettings>;
 
 /** Settings of everything that the service puts together. */
-export const messagingServiceSettings = { ...messagingSettings, ...liteSettings };
+export const messagingServiceSettings = {
+  ...messagingSettings,
+  ...liteSettings,
+  ...transactionSettings,
+};
 
 export type MessagingServiceSettings = SettingsOf<typeof messagingServiceSettings>;

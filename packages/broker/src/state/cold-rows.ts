@@ -23,6 +23,7 @@ export class ColdRows {
   #unsaved = new Map<string, Buffer | null>();
   /** Taken by a checkpoint that is not in the store yet. */
   #saving = new Map<string, Buffer | null>();
+  #saves = 0;
   #count = 0;
   #sumA = 0;
   #sumB = 0;
@@ -54,6 +55,27 @@ export class ColdRows {
   async get(key: string): Promise<Buffer | null> {
     const recent = this.#recent(key);
     return recent === undefined ? this.#store.coldGet(key) : recent;
+  }
+
+  /**
+   * Reads rows and says so at once, in the same turn as the caller's next line: nothing was applied to them in between.
+   * For callers that decide by what is there, and must not decide by what was.
+   */
+  async getNow(
+    keys: readonly string[],
+    decide: (rows: readonly (Buffer | null)[]) => void,
+  ): Promise<void> {
+    for (;;) {
+      const saves = this.#saves;
+      const rows = await Promise.all(keys.map((key) => this.get(key)));
+      // Rows may have moved on to the store since: what it said before is not the last word then.
+      if (saves !== this.#saves) continue;
+      for (let i = 0; i < keys.length; i++) {
+        const recent = this.#recent(keys[i]!);
+        if (recent !== undefined) rows[i] = recent;
+      }
+      return decide(rows);
+    }
   }
 
   /**
@@ -116,6 +138,7 @@ export class ColdRows {
 
   /** What the last capture took is in the store. */
   saved(): void {
+    this.#saves++;
     this.#saving = new Map();
   }
 

@@ -22,6 +22,7 @@ import {
   type ApplyContext,
 } from './commands/index.js';
 import { indexHash } from './index-hash.js';
+import { type HalfRow } from './half-table.js';
 import { createStateProbe, type StateProbe } from './probe.js';
 import { type TimerNews } from './timers-row.js';
 import { type ChangedRows, type DeliveryRow, type Tables, type TopicRow } from './tables.js';
@@ -42,6 +43,8 @@ export interface StateNews {
   readonly liteSubscribed: readonly { readonly topic: string; readonly group: string }[];
   readonly topicsDeleted: readonly string[];
   readonly timers: TimerNews;
+  /** Half messages that came, changed or went. */
+  readonly halves: readonly HalfRow[];
 }
 
 /** What a checkpoint holds: rows as of `appliedIndex`, and topics whose queue files can go once it is saved. */
@@ -144,9 +147,10 @@ export class BrokerStateMachine implements StateMachine {
     const topicsDeleted = this.#topicsDeleted;
     if (topicsDeleted.length > 0) this.#topicsDeleted = [];
     const timers = this.tables.timers.takeNews();
+    const halves = this.tables.halves.takeTouched();
     const count = arrivals.length + touched.length + liteSubscribed.length + topicsDeleted.length;
-    if (count + timers.put.length + timers.over.length === 0) return;
-    this.#listener?.applied({ arrivals, touched, liteSubscribed, topicsDeleted, timers });
+    if (count + timers.put.length + timers.over.length + halves.length === 0) return;
+    this.#listener?.applied({ arrivals, touched, liteSubscribed, topicsDeleted, timers, halves });
   }
 
   /**

@@ -7,6 +7,7 @@ import { LiteTable } from '../lite/lite-table.js';
 import { type LeaseSequence } from '../pop/delivery.js';
 import { readGroup, readTopic, writeGroup, writeTopic } from './config-codec.js';
 import { ColdRows, type ColdStore } from './cold-rows.js';
+import { HalfTable } from './half-table.js';
 import { rowVersion, openRow } from './row-format.js';
 import { TimersRow } from './timers-row.js';
 
@@ -183,6 +184,8 @@ export class Tables {
   readonly cold: ColdRows;
   /** Lite topics, and who subscribes to them. */
   readonly lite: LiteTable;
+  /** Transactional messages that wait for a decision. */
+  readonly halves: HalfTable;
   #changed: Row[] = [];
   #deleted = new Set<string>();
   #arrived: TopicRow[] = [];
@@ -196,6 +199,11 @@ export class Tables {
         this.#deleted.delete(row.key);
         this.changed(row);
       },
+      dropped: (row) => this.#drop(row),
+    });
+    this.halves = new HalfTable({
+      cold: this.cold,
+      changed: (row) => this.changed(row),
       dropped: (row) => this.#drop(row),
     });
   }
@@ -256,7 +264,7 @@ export class Tables {
     this.changed(row);
   }
 
-  /** Drops the topic, its queues, and where groups stand in them. */
+  /** Drops the topic, its queues, where groups stand in them, and half messages for it. */
   deleteTopic(row: TopicRow): void {
     this.topics.delete(row.config.name);
     this.#drop(row);
@@ -268,6 +276,7 @@ export class Tables {
       group.deliveries.delete(row.config.name);
     }
     this.lite.dropParent(row.config.name);
+    this.halves.removeTopic(row.config.name);
   }
 
   putGroup(row: GroupRow): void {
@@ -350,6 +359,8 @@ export class Tables {
     yield* this.groups.values();
     yield* this.deliveries();
     yield* this.lite.rows();
+    yield this.halves.numbers;
+    yield* this.halves.rows();
   }
 
   /** Encodes what changed since the last call; the rows count as saved from here on. */
@@ -372,6 +383,7 @@ export class Tables {
   load(rows: ReadonlyMap<string, Buffer>): void {
     const inOrder = [...rows].sort(([a], [b]) => loadRank(a) - loadRank(b));
     for (const [key, row] of inOrder) this.#loadRow(key, row);
+    this.halves.loaded();
   }
 
   #loadRow(key: string, row: Buffer): void {
@@ -380,6 +392,8 @@ export class Tables {
     else if (key === this.cold.key) this.cold.decode(row);
     else if (key === this.timers.key) this.timers.decode(row);
     else if (this.lite.load(key, row)) return;
+    else if (key === this.halves.numbers.key) this.halves.numbers.decode(row);
+    else if (table === 'half') this.halves.load(key, Number(name), row);
     else if (table === 'topic') {
       const reader = openRow(row, key);
       const epoch = reader.varint();

@@ -14,6 +14,8 @@ export interface ClientDescription {
 export interface ClientStream {
   /** The registry has no room for it any more; a newer stream of the same client took its place. */
   displace(): void;
+  /** Writes an encoded TelemetryCommand. @returns false when the client is gone, or does not read what it was sent */
+  send(command: Buffer): boolean;
 }
 
 interface Client {
@@ -106,6 +108,17 @@ export class ClientRegistry {
   /** The stream that carries commands to a client: the newest one. */
   streamOf(clientId: string): ClientStream | null {
     return this.#clients.get(clientId)?.streams.at(-1) ?? null;
+  }
+
+  /** Ids of living producers that declared the topic (full name) and have a stream open here; at most `countMax`. */
+  producersOf(topic: string, countMax: number): readonly string[] {
+    const found: string[] = [];
+    for (const [clientId, { description, streams, expired }] of this.#clients) {
+      if (found.length >= countMax) break;
+      if (expired || streams.length === 0 || description.group !== null) continue;
+      if (description.topics.includes(topic)) found.push(clientId);
+    }
+    return found;
   }
 
   /** All open streams, as of now. */

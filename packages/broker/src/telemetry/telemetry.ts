@@ -36,6 +36,8 @@ import { telemetryCommandCodec, type TelemetryCommand } from './wire.js';
  */
 const NODE_REPEAT_AFTER_MS: readonly number[] = [200, 500, 2_000, 5_000];
 const MINUTE_MS = 60_000;
+/** A client that leaves more than this unread gets no further commands. */
+const UNREAD_BYTES_MAX = 16 * 1024 * 1024;
 
 const clientProperties = {
   countMax: 32,
@@ -129,6 +131,13 @@ class TelemetrySession implements ClientStream {
   repeat(): void {
     if (this.#reply !== null && isNodeSdk(this.#call) && !this.#stream.closed)
       this.#stream.write(this.#reply);
+  }
+
+  send(command: Buffer): boolean {
+    if (!this.#attached || this.#stream.closed) return false;
+    if (this.#stream.pendingBytes > UNREAD_BYTES_MAX) return false;
+    this.#stream.write(command);
+    return true;
   }
 
   displace(): void {

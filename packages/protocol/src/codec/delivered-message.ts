@@ -30,6 +30,7 @@ import { WireWriter } from './wire.js';
 export interface Delivery {
   /** The record in the stored layout; read only. */
   readonly record: Buffer;
+  /** Empty when the message is shown, not handed out: fields of a delivery are left out then. */
   readonly receiptHandle: string;
   /** From 1. */
   readonly deliveryAttempt: number;
@@ -169,17 +170,52 @@ export function encodeTopicResource(topic: Resource): Buffer {
  * @returns a Buffer of its own
  */
 export function encodeReceiveMessagePart(delivery: Delivery, topicResource: Buffer | null): Buffer {
-  const record = delivery.record;
-  ranges.scan(storedProperties(record));
+  ranges.scan(storedProperties(delivery.record));
   const writer = new WireWriter(
-    record.length + delivery.receiptHandle.length + 288 + ranges.userCount * 12,
+    delivery.record.length + delivery.receiptHandle.length + 288 + ranges.userCount * 12,
   );
+  writeMessage(writer, 2, delivery, topicResource, null);
+  return writer.finish();
+}
+
+/**
+ * Encodes a TelemetryCommand that asks a producer what became of a transaction. The message is complete, as a consumer
+ * would get it, but for what belongs to a delivery.
+ *
+ * @param record the half message, stored layout
+ * @param recoveryMs orphaned transaction recovery duration as sent, null when it was not
+ * @returns a Buffer of its own
+ */
+export function encodeRecoverOrphanedTransaction(
+  record: Buffer,
+  transactionId: string,
+  recoveryMs: number | null,
+): Buffer {
+  ranges.scan(storedProperties(record));
+  const writer = new WireWriter(record.length + 320 + ranges.userCount * 12);
+  const mark = writer.size;
+  writer.text(2, transactionId);
+  const shown: Delivery = { record, receiptHandle: '', deliveryAttempt: 0, invisibleMs: 0 };
+  writeMessage(writer, 1, shown, null, recoveryMs);
+  writer.message(5, mark);
+  return writer.finish();
+}
+
+/** Writes a Message as field `field`; the ranges of its record are scanned. */
+function writeMessage(
+  writer: WireWriter,
+  field: number,
+  delivery: Delivery,
+  topicResource: Buffer | null,
+  recoveryMs: number | null,
+): void {
+  const record = delivery.record;
   const mark = writer.size;
   const bodyStart = storedBodyStart(record);
   const bodyEnd = bodyStart + storedBodySizeBytes(record);
   writer.range(4, record, bodyStart, bodyEnd);
   const systemMark = writer.size;
-  writeDeliveryFields(writer, delivery);
+  writeDeliveryFields(writer, delivery, recoveryMs);
   writeStoreFields(writer, record, delivery.receiptHandle);
   writeSenderFields(
     writer,
@@ -189,12 +225,15 @@ export function encodeReceiveMessagePart(delivery: Delivery, topicResource: Buff
   writer.message(3, systemMark);
   writeUserProperties(writer, record);
   writer.bytes(1, topicResource ?? encodeResource(splitFullName(storedTopic(record))));
-  writer.message(2, mark);
-  return writer.finish();
+  writer.message(field, mark);
 }
 
 /** Fields 22 down to 15: what is rare, and what belongs to this delivery. */
-function writeDeliveryFields(writer: WireWriter, delivery: Delivery): void {
+function writeDeliveryFields(
+  writer: WireWriter,
+  delivery: Delivery,
+  recoveryMs: number | null,
+): void {
   const record = delivery.record;
   if (ranges.has(slot.PRIORITY))
     writer.presentInt(22, Number(ranges.text(slot.PRIORITY, record)) | 0);
@@ -205,8 +244,10 @@ function writeDeliveryFields(writer: WireWriter, delivery: Delivery): void {
     writeSlot(writer, 1, slot.DLQ_TOPIC, record);
     writer.message(20, mark);
   }
+  if (recoveryMs !== null) writer.timeMs(19, recoveryMs);
   writeSlot(writer, 18, slot.TRACE, record);
   writeSlot(writer, 17, slot.GROUP, record);
+  if (delivery.receiptHandle === '') return;
   writer.presentInt(16, delivery.deliveryAttempt);
   writer.timeMs(15, delivery.invisibleMs);
 }
@@ -215,7 +256,7 @@ function writeDeliveryFields(writer: WireWriter, delivery: Delivery): void {
 function writeStoreFields(writer: WireWriter, record: Buffer, receiptHandle: string): void {
   writer.presentInt(14, storedQueueOffset(record));
   writer.int(13, storedQueueId(record));
-  writer.presentText(12, receiptHandle);
+  writer.text(12, receiptHandle);
   const dueMs = ranges.has(slot.TIMER) ? Number(ranges.text(slot.TIMER, record)) : NaN;
   if (Number.isSafeInteger(dueMs)) writer.timeMs(11, dueMs);
   writer.text(10, storedStoreHost(record));

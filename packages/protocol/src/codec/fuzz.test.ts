@@ -13,7 +13,11 @@ import {
   encodeForwardToDeadLetterRequest,
 } from './consumer-calls.js';
 import { decodeReceiveMessageRequest, encodeReceiveMessageRequest } from './receive-request.js';
-import { decodeReceiveMessageResponse } from './receive-response.js';
+import { decodeEndTransactionRequest, encodeEndTransactionRequest } from './end-transaction.js';
+import {
+  decodeReceiveMessageResponse,
+  decodeRecoverOrphanedTransaction,
+} from './receive-response.js';
 import {
   decodeQueryAssignmentRequest,
   decodeQueryAssignmentResponse,
@@ -43,6 +47,8 @@ const decoders: [string, (frame: Buffer) => unknown][] = [
   ['QueryRouteResponse', decodeQueryRouteResponse],
   ['QueryAssignmentRequest', decodeQueryAssignmentRequest],
   ['QueryAssignmentResponse', decodeQueryAssignmentResponse],
+  ['EndTransactionRequest', decodeEndTransactionRequest],
+  ['RecoverOrphanedTransactionCommand', decodeRecoverOrphanedTransaction],
   ['any response', decodeStatusResponse],
 ];
 
@@ -97,6 +103,14 @@ const frames = [
     liteTopic: null,
   }),
   encodeQueryRouteRequest(name, endpoints),
+  encodeEndTransactionRequest({
+    topic: name,
+    messageId: 'm',
+    transactionId: 't',
+    resolution: 1,
+    source: 1,
+    traceContext: 'tc',
+  }),
 ];
 
 /** Field 15, holding a field 15, and so on. */

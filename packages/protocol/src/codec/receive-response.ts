@@ -71,6 +71,38 @@ export function decodeReceiveMessageResponse(frame: Buffer): ReceivePart {
   return { status, message, deliveryTimestampMs };
 }
 
+/** What a server asks a producer about a transaction that nobody ended. */
+export interface OrphanedTransaction {
+  readonly message: ReceivedMessage;
+  readonly transactionId: string;
+}
+
+/**
+ * Reads the RecoverOrphanedTransactionCommand out of a TelemetryCommand; null when it is another command.
+ *
+ * @param frame the TelemetryCommand; the message's body is a view of it
+ * @throws MqError BAD_REQUEST on malformed bytes
+ */
+export function decodeRecoverOrphanedTransaction(frame: Buffer): OrphanedTransaction | null {
+  const reader = new WireReader(frame);
+  let message: ReceivedMessage | null = null;
+  let transactionId = '';
+  for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
+    if (tag !== 42) {
+      reader.skip(tag);
+      continue;
+    }
+    const outer = reader.enter();
+    for (let inner = reader.tag(); inner !== 0; inner = reader.tag()) {
+      if (inner === 10) message = new ReceivedFields().read(reader);
+      else if (inner === 18) transactionId = reader.text();
+      else reader.skip(inner);
+    }
+    reader.leave(outer);
+  }
+  return message === null ? null : { message, transactionId };
+}
+
 const EMPTY = Buffer.alloc(0);
 
 /** The mutable twin of {@link ReceivedMessage}: filled field by field, then handed out as it is. */

@@ -10,6 +10,8 @@ export interface OutgoingMessage extends PublishMessage {
   readonly deliveryTimestampMs: number | null;
   readonly liteTopic: string | null;
   readonly priority: number | null;
+  /** Orphaned transaction recovery duration; left out or null = the server's own. */
+  readonly transactionRecoveryMs?: number | null;
 }
 
 /**
@@ -37,6 +39,8 @@ function writeMessage(writer: WireWriter, topicBytes: Buffer, message: OutgoingM
   const systemMark = writer.size;
   if (message.priority !== null) writer.presentInt(22, message.priority);
   if (message.liteTopic !== null) writer.text(21, message.liteTopic);
+  const recoveryMs = message.transactionRecoveryMs ?? null;
+  if (recoveryMs !== null) writer.timeMs(19, recoveryMs);
   if (message.traceContext !== null) writer.text(18, message.traceContext);
   if (message.messageGroup !== null) writer.text(17, message.messageGroup);
   if (message.deliveryTimestampMs !== null) writer.timeMs(11, message.deliveryTimestampMs);

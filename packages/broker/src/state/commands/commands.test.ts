@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { isMqError } from '@raftmq/base';
+import { encodeStoredMessage, prepareStoredMessage } from '@raftmq/protocol';
 import { decodeCommand, encodeCommand, isCommandMagic, type Command } from './index.js';
 
 const name = { group: 'group-ä', topic: 'ns%topic', queueId: 3 };
@@ -75,7 +76,46 @@ const commands: readonly Command[] = [
   { kind: 'recall-timer', dueMs: 2 ** 45, id: 300 },
   { kind: 'skip', sizeBytes: 0 },
   { kind: 'skip', sizeBytes: 300 },
+  {
+    kind: 'put-half',
+    clientId: 'client@1',
+    firstCheckAfterMs: 6_000,
+    recoveryMs: 0,
+    message: halfMessage(),
+  },
+  { kind: 'end-transaction', number: 2 ** 40, commit: true, source: 2 },
+  {
+    kind: 'count-checks',
+    nextCheckAfterMs: 30_000,
+    checks: [
+      { number: 9, checksBefore: 0 },
+      { number: 300, checksBefore: 14 },
+    ],
+  },
+  { kind: 'park-half', number: 7, parkedMax: 100_000 },
+  { kind: 'resume-halves', firstCheckAfterMs: 0, numbers: [1, 2, 3_000] },
+  {
+    kind: 'forget-outcomes',
+    firstOutcome: 12,
+    keys: ['txn/900150983cd24fb0d6963f7d28e17f72/900150983cd24fb0'],
+  },
 ];
+
+function halfMessage(): Buffer {
+  const message = {
+    messageId: 'id',
+    body: Buffer.from('body'),
+    tag: null,
+    keys: [],
+    userProperties: [],
+    messageGroup: null,
+    traceContext: null,
+    bornTimestampMs: 1,
+    bornHost: '',
+    gzip: false,
+  };
+  return encodeStoredMessage(prepareStoredMessage(message, 'T'));
+}
 
 function codeOf(run: () => unknown): string {
   try {

@@ -34,9 +34,28 @@ import {
   type Skip,
 } from './timers.js';
 import { deleteTopicKind, putTopicKind, type DeleteTopic, type PutTopic } from './topics.js';
+import {
+  countChecksKind,
+  endTransactionKind,
+  forgetOutcomesKind,
+  parkHalfKind,
+  putHalfKind,
+  resumeHalvesKind,
+  type CountChecks,
+  type EndTransaction,
+  type ForgetOutcomes,
+  type ParkHalf,
+  type PutHalf,
+  type ResumeHalves,
+} from './transactions.js';
 
 export { type ApplyContext } from './command-kind.js';
 export { type ChangeInvisibleResult, type DeliveryName, type LeasedOffset } from './delivery.js';
+export {
+  type CountedCheck,
+  type EndTransactionResult,
+  type PutHalfResult,
+} from './transactions.js';
 
 /** First three bytes of a command's magic; the fourth is its kind. */
 const COMMAND_MAGIC = 0x524d5100;
@@ -62,7 +81,13 @@ export type Command =
   | PutTimer
   | FireTimers
   | RecallTimer
-  | Skip;
+  | Skip
+  | PutHalf
+  | EndTransaction
+  | CountChecks
+  | ParkHalf
+  | ResumeHalves
+  | ForgetOutcomes;
 
 type Kinds = {
   readonly [K in Command['kind']]: CommandKind<Extract<Command, { readonly kind: K }>>;
@@ -87,6 +112,12 @@ const kinds: Kinds = {
   'fire-timers': fireTimersKind,
   'recall-timer': recallTimerKind,
   skip: skipKind,
+  'put-half': putHalfKind,
+  'end-transaction': endTransactionKind,
+  'count-checks': countChecksKind,
+  'park-half': parkHalfKind,
+  'resume-halves': resumeHalvesKind,
+  'forget-outcomes': forgetOutcomesKind,
 };
 
 const byNumber = new Map<number, CommandKind<never>>(
