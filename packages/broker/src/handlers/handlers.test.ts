@@ -142,11 +142,18 @@ describe('SendMessage', () => {
     });
   });
 
-  it('says which types are not offered, to a topic that takes them', async () => {
+  it('stores transactional messages apart, all of a call or none', async () => {
     edge.addTopic({ name: 'orders', type: 'MIXED' });
-    const { status } = await send([message({ messageType: messageType.TRANSACTION })]);
-    expect(status.code).toBe(statusCode.NOT_IMPLEMENTED);
-    expect(status.message).toContain('TRANSACTION');
+    const half = message({ messageType: messageType.TRANSACTION, transactionRecoveryMs: 9_000 });
+    const answer = await send([half]);
+    expect(answer.entries).toMatchObject([{ messageId: 'm1', transactionId: 'm1', offset: 1 }]);
+    expect(edge.messaging.transactions.halves).toMatchObject([
+      { topic: 'orders', clientId: 'c1', message: { transactionRecoveryMs: 9_000 } },
+    ]);
+    const mixed = await send([half, message({ messageId: 'm2' })]);
+    expect(mixed.status.code).toBe(statusCode.MESSAGE_PROPERTY_CONFLICT_WITH_TYPE);
+    expect(edge.messaging.sent).toEqual([]);
+    expect(edge.probe.messagesIn).toBe(0);
   });
 
   it('refuses a topic that is closed for writing, and everything while the disk is full', async () => {
