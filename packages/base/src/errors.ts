@@ -92,6 +92,11 @@ export const errorTable = {
     retryable: false,
     summary: 'the polling time is out of range',
   },
+  ILLEGAL_OFFSET: {
+    status: 40019,
+    retryable: false,
+    summary: 'the offset lies outside of the queue',
+  },
   UNAUTHORIZED: {
     status: 40100,
     retryable: false,
@@ -108,6 +113,11 @@ export const errorTable = {
     status: 40403,
     retryable: false,
     summary: 'the consumer group does not exist',
+  },
+  OFFSET_NOT_FOUND: {
+    status: 40404,
+    retryable: false,
+    summary: 'there is no such offset, or nothing is stored at it any more',
   },
   PAYLOAD_TOO_LARGE: { status: 41300, retryable: false, summary: 'the request is too large' },
   MESSAGE_BODY_TOO_LARGE: {

@@ -1,5 +1,10 @@
 import { type MqError } from '@raftmq/base';
-import { type MessageFilter, type PublishMessage, type TopicType } from '@raftmq/protocol';
+import {
+  type MessageFilter,
+  type PublishMessage,
+  type RetryPolicy,
+  type TopicType,
+} from '@raftmq/protocol';
 import { type RoleStatus } from '@raftmq/raft';
 import { type LiteSubscriptionChange } from './lite/lite-service.js';
 
@@ -21,6 +26,62 @@ export interface GroupConfig {
   readonly fifo: boolean;
   /** Deliveries before the dead-letter queue, the first one counted: 1 + retries. */
   readonly maxAttempts: number;
+  /** Left out: RocketMQ's list of waits. */
+  readonly retryPolicy?: RetryPolicy;
+  /** Where the group begins in a topic that it reads for the first time. Left out: at its first message. */
+  readonly consumeFrom?: ConsumeFrom;
+  /** false = paused: nothing is handed out, polls are held. Left out: true. */
+  readonly consumeEnabled?: boolean;
+}
+
+/** `last`: behind what is there when the group comes; `timestamp`: at the first message stored then or later. */
+export type ConsumeFrom =
+  | { readonly kind: 'first' }
+  | { readonly kind: 'last' }
+  | { readonly kind: 'timestamp'; readonly timestampMs: number };
+
+/** One queue of a topic, as one consumer group sees it. */
+export interface GroupQueue {
+  readonly group: string;
+  readonly topic: string;
+  readonly queueId: number;
+}
+
+export interface PullRequest extends GroupQueue {
+  /** Of the first message wanted. */
+  readonly offset: number;
+  readonly batchSize: number;
+  /** Longest time to hold the call when there is nothing; 0 answers at once. */
+  readonly pollingMs: number;
+  readonly filter: MessageFilter;
+  /** Aborted when the caller is gone. */
+  readonly signal: AbortSignal;
+}
+
+export interface PullResult {
+  /** Stored messages, classic layout, ascending; views, valid until the answer is encoded. Empty: nothing in time. */
+  readonly records: readonly Buffer[];
+  /** Where the next pull goes on: behind the last message looked at. */
+  readonly nextOffset: number;
+  /** The offset asked for is not in the queue; `nextOffset` is the nearest one that is. */
+  readonly misplaced: 'before' | 'behind' | null;
+}
+
+/** A place in a queue by name. */
+export type OffsetQuery =
+  | { readonly kind: 'beginning' }
+  | { readonly kind: 'end' }
+  | { readonly kind: 'timestamp'; readonly timestampMs: number };
+
+/** Where a reset puts a group: as {@link OffsetQuery}, or at an offset. */
+export type ResetTarget = OffsetQuery | { readonly kind: 'offset'; readonly offset: number };
+
+/** What a reset did to one queue. */
+export interface ResetQueue {
+  readonly queueId: number;
+  /** Committed offset before; 0 where the group had never been. */
+  readonly before: number;
+  readonly after: number;
 }
 
 export interface SendResult {
@@ -124,6 +185,32 @@ export interface Messaging {
   forwardToDeadLetterQueue(group: string, topic: string, target: AckTarget): Promise<void>;
   /** Sets which lite topics of a topic of type LITE a client takes from. Creates the group with defaults on first use. */
   syncLiteSubscription(change: LiteSubscriptionChange): Promise<void>;
+
+  /** Reads from an offset on, without a lease. Creates the group with defaults on first use. */
+  pull(request: PullRequest): Promise<PullResult>;
+  /**
+   * Everything below `offset` is consumed: it counts as acknowledged, whoever holds it. Never moves a group back.
+   * @returns the group's committed offset now: `offset`, or a later one that it had already
+   * @throws MqError ILLEGAL_OFFSET beyond the queue
+   */
+  updateOffset(queue: GroupQueue, offset: number): Promise<number>;
+  /** The committed offset; null when the group has none in this queue. */
+  committedOffset(queue: GroupQueue): number | null;
+  /** @throws MqError TOPIC_NOT_FOUND, FORBIDDEN for a queue that does not exist */
+  queryOffset(topic: string, queueId: number, query: OffsetQuery): Promise<number>;
+  /**
+   * Puts a group somewhere else, also back: what it holds is dropped, and its receipt handles are void.
+   * @param queueId one queue, or null for all of the topic
+   * @param dryRun only says what would be done
+   */
+  resetOffset(
+    group: string,
+    topic: string,
+    queueId: number | null,
+    target: ResetTarget,
+    dryRun: boolean,
+  ): Promise<readonly ResetQueue[]>;
+
   /** The client said goodbye or expired: what auto-renew held for it becomes visible after 1 s. */
   clientGone(clientId: string, group: string | null): void;
   /** The client was heard of: its auto-renewed leases live on. */

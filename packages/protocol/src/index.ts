@@ -38,6 +38,7 @@ export {
   type LiteSubscriptionRequest,
 } from './codec/lite-subscription.js';
 export {
+  encodePullMessagePart,
   encodeReceiveMessagePart,
   encodeRecoverOrphanedTransaction,
   encodeTopicResource,
@@ -63,10 +64,28 @@ export {
   type ReceiveMessageRequest,
 } from './codec/receive-request.js';
 export {
+  decodeGroupOffsetRequest,
+  decodeOffsetResponse,
+  decodePullMessageRequest,
+  decodeQueryOffsetRequest,
+  encodeGroupOffsetRequest,
+  encodeOffsetResponse,
+  encodePullMessageRequest,
+  encodePullNextOffset,
+  encodeQueryOffsetRequest,
+  queryOffsetPolicy,
+  type GroupOffsetRequest,
+  type OffsetResponse,
+  type PullMessageRequest,
+  type QueryOffsetRequest,
+} from './codec/offset-calls.js';
+export {
+  decodePullMessageResponse,
   decodeReceiveMessageResponse,
   decodeRecoverOrphanedTransaction,
   encodeReceiveDeliveryTimestamp,
   type OrphanedTransaction,
+  type PullPart,
   type ReceivedMessage,
   type ReceivePart,
 } from './codec/receive-response.js';
@@ -180,6 +199,14 @@ export {
   type PublishMessage,
   type Resource,
 } from './model/message.js';
+export {
+  checkRetryPolicy,
+  defaultRetryPolicy,
+  retryPolicyLimits,
+  retryWaitMs,
+  retryWaitsMs,
+  type RetryPolicy,
+} from './model/retry-policy.js';
 export {
   consumerRetryPolicy,
   durationMessage,

@@ -62,6 +62,8 @@ export const sqlFilterLimits = {
 /** Limits of consuming calls. */
 export const consumeLimits = {
   batchSizeMax: 32,
+  /** Messages of one PullMessage answer; ours. */
+  pullBatchSizeMax: 1024,
   /** Entries of one AckMessage call; ours. */
   ackEntriesMax: 8192,
   /** A ReceiveMessage frame, unless one message alone is larger: several clients refuse more. */

@@ -13,10 +13,16 @@ import {
   type AckTarget,
   type DeliveredMessage,
   type GroupConfig,
+  type GroupQueue,
   type HalfPublish,
   type Messaging,
+  type OffsetQuery,
   type PublishMessage,
+  type PullRequest,
+  type PullResult,
   type ReceiveRequest,
+  type ResetQueue,
+  type ResetTarget,
   type SendResult,
   type TimedPublishMessage,
   type TimedSendResult,
@@ -95,6 +101,11 @@ export class FakeMessaging implements Messaging {
   readonly deadLetters: AckTarget[] = [];
   readonly liteChanges: LiteSubscriptionChange[] = [];
   readonly transactions = new FakeTransactions();
+  readonly pulled: PullRequest[] = [];
+  readonly offsets = new Map<string, number>();
+  readonly offsetQueries: object[] = [];
+  readonly resets: object[] = [];
+  nextPull: PullResult = { records: [], nextOffset: 0, misplaced: null };
   nextDelivery: readonly DeliveredMessage[] = [];
   ackOutcomes: readonly (MqError | null)[] | null = null;
   /** Thrown by the next calls, one each. */
@@ -172,6 +183,42 @@ export class FakeMessaging implements Messaging {
   async forwardToDeadLetterQueue(_group: string, _topic: string, target: AckTarget): Promise<void> {
     this.#fail();
     this.deadLetters.push(target);
+  }
+
+  async pull(request: PullRequest): Promise<PullResult> {
+    this.#fail();
+    this.pulled.push(request);
+    return this.nextPull;
+  }
+
+  async updateOffset(queue: GroupQueue, offset: number): Promise<number> {
+    this.#fail();
+    const key = `${queue.group}/${queue.topic}/${queue.queueId}`;
+    this.offsets.set(key, Math.max(offset, this.offsets.get(key) ?? 0));
+    return this.offsets.get(key)!;
+  }
+
+  committedOffset(queue: GroupQueue): number | null {
+    this.#fail();
+    return this.offsets.get(`${queue.group}/${queue.topic}/${queue.queueId}`) ?? null;
+  }
+
+  async queryOffset(topic: string, queueId: number, query: OffsetQuery): Promise<number> {
+    this.#fail();
+    this.offsetQueries.push({ topic, queueId, query });
+    return 77;
+  }
+
+  async resetOffset(
+    group: string,
+    topic: string,
+    queueId: number | null,
+    target: ResetTarget,
+    dryRun: boolean,
+  ): Promise<readonly ResetQueue[]> {
+    this.#fail();
+    this.resets.push({ group, topic, queueId, target, dryRun });
+    return [{ queueId: queueId ?? 0, before: 5, after: 2 }];
   }
 
   clientGone(clientId: string): void {
@@ -369,6 +416,7 @@ export class EdgeFixture {
       settings: {
         autoCreateTopic: options.autoCreateTopic ?? false,
         autoCreateTopicQueues: 8,
+        groupConsumeFrom: 'first',
         groupMaxAttempts: 17,
         liteSubscriptionsMax: 3,
         requestTimeoutMaxMs: 60_000,

@@ -6,6 +6,8 @@ import { endTransaction } from './end-transaction.js';
 import { forwardMessageToDeadLetterQueue } from './forward-to-dead-letter-queue.js';
 import { heartbeat } from './heartbeat.js';
 import { notifyClientTermination } from './notify-client-termination.js';
+import { getOffset, queryOffset, updateOffset } from './offset-calls.js';
+import { pullMessage } from './pull-message.js';
 import { queryAssignment } from './query-assignment.js';
 import { queryRoute } from './query-route.js';
 import { recallMessage } from './recall-message.js';
@@ -30,5 +32,9 @@ export function messagingServiceMethods(services: EdgeServices): readonly RawMet
     syncLiteSubscription(services),
     recallMessage(services),
     endTransaction(services),
+    pullMessage(services),
+    updateOffset(services),
+    getOffset(services),
+    queryOffset(services),
   ];
 }

@@ -4,6 +4,7 @@ import { type BrokerSettings } from '../settings.js';
 import { type Forwarder } from '../forward/forwarder.js';
 import { type GroupDirectory } from '../forward/group-directory.js';
 import { type GroupConfig, type Messaging } from '../messaging.js';
+import { newGroup } from '../messaging-service/group-behaviour.js';
 import { type ProducerLink } from '../messaging-service/transactions/producers.js';
 import { type EdgeProbe } from '../ops/edge-probe.js';
 import { type ClientRegistry } from '../telemetry/client-registry.js';
@@ -17,6 +18,7 @@ export interface EdgeServices {
     BrokerSettings,
     | 'autoCreateTopic'
     | 'autoCreateTopicQueues'
+    | 'groupConsumeFrom'
     | 'groupMaxAttempts'
     | 'liteSubscriptionsMax'
     | 'requestTimeoutMaxMs'
@@ -42,13 +44,7 @@ export interface EdgeServices {
 
 /** How a group behaves: as stored, else as it will be created at its first receive. */
 export function groupBehaviour(services: EdgeServices, group: string): GroupConfig {
-  return (
-    services.messaging.group(group) ?? {
-      name: group,
-      fifo: false,
-      maxAttempts: services.settings.groupMaxAttempts,
-    }
-  );
+  return services.messaging.group(group) ?? newGroup(group, services.settings);
 }
 
 /** Full name of the topic a call names, checked. @throws MqError ILLEGAL_TOPIC */

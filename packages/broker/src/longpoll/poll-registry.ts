@@ -136,6 +136,14 @@ export class PollRegistry {
     }
   }
 
+  /** A group behaves differently now: looks at all of its polls. */
+  wakeGroup(group: string): void {
+    for (const parties of [...this.#topics.values()]) {
+      const party = parties.get(group);
+      if (party !== undefined) this.#serveParty(party);
+    }
+  }
+
   /** Fails every poll, or those of one topic. */
   failAll(error: MqError, topic: string | null = null): void {
     for (const [name, parties] of [...this.#topics]) {

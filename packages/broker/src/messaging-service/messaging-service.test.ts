@@ -30,6 +30,7 @@ const settings: MessagingServiceSettings = {
   ...defaultsOf(messagingServiceSettings),
   autoCreateGroup: true,
   groupMaxAttempts: 17,
+  groupConsumeFrom: 'first',
   openMessagesMax: 1_000,
   pollersPerQueueMax: 8,
   pollersMax: 12,

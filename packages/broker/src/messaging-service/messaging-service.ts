@@ -19,9 +19,15 @@ import {
   type AckTarget,
   type DeliveredMessage,
   type GroupConfig,
+  type GroupQueue,
   type Messaging,
+  type OffsetQuery,
   type PublishMessage,
+  type PullRequest,
+  type PullResult,
   type ReceiveRequest,
+  type ResetQueue,
+  type ResetTarget,
   type SendResult,
   type TimedPublishMessage,
   type TimedSendResult,
@@ -37,10 +43,13 @@ import {
 import { timerConfig, type TimerSettings } from '../timers/settings.js';
 import { TimerService } from '../timers/timer-service.js';
 import { DeadLetters } from './dead-letters.js';
+import { newGroup } from './group-behaviour.js';
+import { GroupOffsets } from './group-offsets.js';
 import { NextOffsets } from './next-offsets.js';
 import { offsetByTimestamp } from './offset-by-time.js';
 import { createMessagingProbe, type MessagingProbe } from './probe.js';
 import { RecordsProposer, SendProposal, type ProposedRecord, type Proposer } from './proposals.js';
+import { Puller } from './puller.js';
 import { forgedReceipt, receiptError, Receipts } from './receipts.js';
 import { Receiver } from './receiver.js';
 import { Renewals } from './renewals.js';
@@ -80,6 +89,8 @@ export class MessagingService implements Messaging, StateListener {
   readonly #receipts: Receipts;
   readonly #polls: PollRegistry;
   readonly #receiver: Receiver;
+  readonly #puller: Puller;
+  readonly #groupOffsets: GroupOffsets;
   readonly #deadLetters: DeadLetters;
   readonly #renewals: Renewals;
   readonly #lite: LiteService;
@@ -92,6 +103,8 @@ export class MessagingService implements Messaging, StateListener {
   #stopped = false;
   /** What to wake once the running calls of the driver are over: topic to groups, null = all of them. */
   #wakes = new Map<string, Set<string> | null>();
+  /** Groups whose polls are to be looked at in all topics. */
+  #groupWakes = new Set<string>();
 
   /** Listens to the state machine from here on. */
   constructor(options: MessagingServiceOptions) {
@@ -135,6 +148,9 @@ export class MessagingService implements Messaging, StateListener {
       lastStoreTimestampMs: () => state.lastStoreTimestampMs,
       refusal: () => this.#refusal(),
     });
+    const refusal = (): MqError | null => this.#refusal();
+    this.#puller = new Puller({ tables, queueIndex, log, polls, clock, logger, probe, refusal });
+    this.#groupOffsets = new GroupOffsets({ tables, queueIndex, log, proposer, probe });
     const clientsMax = settings.renewClientsMax;
     this.#renewals = new Renewals({ tables, proposer, clock, logger, probe, clientsMax });
     this.transactions = new Transactions({
@@ -257,9 +273,52 @@ export class MessagingService implements Messaging, StateListener {
     assert(request.batchSize > 0, 'a receive call asks for messages');
     this.clientSeen(request.clientId);
     if (!this.#receipts.ready) await this.#ensureSecret();
+    const group = this.group(request.group);
+    if (group === null || group.consumeFrom !== undefined) {
+      await this.#begin(request.group, request.topic);
+    }
+    return this.#receiver.receive(request);
+  }
+
+  async pull(request: PullRequest): Promise<PullResult> {
+    this.#needLeader();
+    const { config } = this.#groupOffsets.queueRow(request.topic, request.queueId);
+    if ((config.permission & READABLE) === 0) {
+      throw new MqError('FORBIDDEN', `topic ${request.topic} is not readable`);
+    }
+    assert(request.batchSize > 0, 'a pull call asks for messages');
     if (this.group(request.group) === null) await this.#createGroup(request.group);
     this.#needLeader();
-    return this.#receiver.receive(request);
+    return this.#puller.pull(request);
+  }
+
+  async updateOffset(queue: GroupQueue, offset: number): Promise<number> {
+    this.#needLeader();
+    this.#groupOffsets.queueRow(queue.topic, queue.queueId);
+    if (this.group(queue.group) === null) await this.#createGroup(queue.group);
+    return this.#groupOffsets.update(queue, offset);
+  }
+
+  committedOffset(queue: GroupQueue): number | null {
+    this.#needLeader();
+    this.#groupOffsets.queueRow(queue.topic, queue.queueId);
+    return this.#groupOffsets.committed(queue);
+  }
+
+  async queryOffset(topic: string, queueId: number, query: OffsetQuery): Promise<number> {
+    this.#needLeader();
+    return this.#groupOffsets.query(topic, queueId, query);
+  }
+
+  async resetOffset(
+    group: string,
+    topic: string,
+    queueId: number | null,
+    target: ResetTarget,
+    dryRun: boolean,
+  ): Promise<readonly ResetQueue[]> {
+    this.#needLeader();
+    return this.#groupOffsets.reset(group, topic, queueId, target, dryRun);
   }
 
   async ack(
@@ -451,8 +510,9 @@ export class MessagingService implements Messaging, StateListener {
     this.timers.applied(news.timers);
     this.transactions.applied(news.halves);
     if (this.#polls.size === 0) return;
-    if (this.#wakes.size === 0) queueMicrotask(() => this.#wakeAll());
+    if (this.#wakes.size + this.#groupWakes.size === 0) queueMicrotask(() => this.#wakeAll());
     for (const topic of news.arrivals) this.#wakes.set(topic.config.name, null);
+    for (const group of news.groupsChanged) this.#groupWakes.add(group);
     for (const { topic, group } of [...news.touched, ...news.liteSubscribed]) {
       const groups = this.#wakes.get(topic);
       if (groups === undefined) this.#wakes.set(topic, new Set([group]));
@@ -463,11 +523,14 @@ export class MessagingService implements Messaging, StateListener {
   #wakeAll(): void {
     const wakes = this.#wakes;
     this.#wakes = new Map();
+    const groupWakes = this.#groupWakes;
+    this.#groupWakes = new Set();
     if (!this.#role.writable || this.#stopped) return;
     for (const [topic, groups] of wakes) {
       if (groups === null) this.#polls.wake(topic, null);
       else for (const group of groups) this.#polls.wake(topic, group);
     }
+    for (const group of groupWakes) this.#polls.wakeGroup(group);
   }
 
   /** The topic's settings as they are now. @throws MqError HA_NOT_AVAILABLE, TOPIC_NOT_FOUND, FORBIDDEN */
@@ -548,15 +611,23 @@ export class MessagingService implements Messaging, StateListener {
     );
   }
 
+  /** Makes sure that the group is there, and knows where it begins in the topic. */
+  async #begin(name: string, topic: string): Promise<void> {
+    if (this.group(name) === null) await this.#createGroup(name);
+    const group = this.group(name);
+    if (group?.consumeFrom !== undefined) await this.#groupOffsets.open(group, topic);
+    this.#needLeader();
+  }
+
   async #createGroup(name: string): Promise<void> {
-    const { autoCreateGroup, groupMaxAttempts } = this.#options.settings;
+    const { autoCreateGroup } = this.#options.settings;
     if (!autoCreateGroup) {
       throw new MqError(
         'CONSUMER_GROUP_NOT_FOUND',
         `consumer group ${name} does not exist, and groups are not created on first use here; create it with raftmq group create`,
       );
     }
-    const group = { name, fifo: false, maxAttempts: groupMaxAttempts };
+    const group = newGroup(name, this.#options.settings);
     await this.#proposer.command({ kind: 'put-group', group, ifMissing: true });
   }
 

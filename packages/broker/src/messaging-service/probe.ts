@@ -16,6 +16,11 @@ export interface MessagingProbe {
   deliveriesAborted: number;
   /** Refused because too many polls wait, or too many messages are unacknowledged. */
   receivesRefused: number;
+  /** Read by pull calls, without a lease. */
+  messagesPulled: number;
+  offsetUpdates: number;
+  /** Times that a group was put somewhere else. */
+  offsetResets: number;
 }
 
 export function createMessagingProbe(): MessagingProbe {
@@ -33,5 +38,8 @@ export function createMessagingProbe(): MessagingProbe {
     leasesReleased: 0,
     deliveriesAborted: 0,
     receivesRefused: 0,
+    messagesPulled: 0,
+    offsetUpdates: 0,
+    offsetResets: 0,
   };
 }

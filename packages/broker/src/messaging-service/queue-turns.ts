@@ -3,6 +3,8 @@ export interface QueueTurn {
   readonly queueId: number;
   /** A delivery of this queue is on its way: others wait for their turn. */
   busy: boolean;
+  /** Delivery epoch of the last look; see `deliveryEpoch`. */
+  epoch: number;
   /** New messages below were looked at, and none fits the group's filter. */
   scanFrom: number;
   /** Deliveries so far. */
@@ -57,5 +59,5 @@ export function liteTurn(turns: GroupTurns, queueId: number): QueueTurn {
 }
 
 function newTurn(queueId: number): QueueTurn {
-  return { queueId, busy: false, scanFrom: 0, turns: 0 };
+  return { queueId, busy: false, epoch: 0, scanFrom: 0, turns: 0 };
 }

@@ -6,8 +6,9 @@ import { readyLiteTurns } from '../lite/ready-turns.js';
 import { type PollRegistry } from '../longpoll/poll-registry.js';
 import { type DeliveredMessage, type ReceiveRequest } from '../messaging.js';
 import { type DeliveryGrant } from '../pop/delivery.js';
-import { type GroupRow, type Tables, type TopicRow } from '../state/tables.js';
+import { deliveryEpoch, type GroupRow, type Tables, type TopicRow } from '../state/tables.js';
 import { type DeadLetters } from './dead-letters.js';
+import { groupGone, isPaused } from './group-behaviour.js';
 import { type MessagingProbe } from './probe.js';
 import { type ProposedRecord, type RecordsProposer } from './proposals.js';
 import { QueueTurns, type QueueTurn } from './queue-turns.js';
@@ -40,6 +41,8 @@ interface Turn {
   readonly turn: QueueTurn;
   readonly topic: TopicRow;
   readonly group: GroupRow;
+  /** See {@link deliveryEpoch}: what the selection was made for. */
+  readonly epoch: number;
   selection: Selection;
 }
 
@@ -108,6 +111,10 @@ export class Receiver implements ReceiveServer {
       call.fail(goneError(call, topic === undefined));
       return null;
     }
+    call.sawBusy = false;
+    call.sawLimit = false;
+    // A change of the group wakes its polls.
+    if (isPaused(group.config)) return Infinity;
     const found = this.#look(call, topic, group);
     if (typeof found === 'number') return found;
     for (const { turn } of found) turn.busy = true;
@@ -149,14 +156,13 @@ export class Receiver implements ReceiveServer {
     let sizeBytes = 0;
     let lookAgainAtMs = Infinity;
     let limitedQueues = 0;
-    call.sawBusy = false;
     for (let i = 0; i < turns.length && messages < call.request.batchSize && !effort.spent; i++) {
       const turn = turns[i]!;
       if (turn.busy) {
         call.sawBusy = true;
         continue;
       }
-      const place = { turn, topic, group };
+      const place = { turn, topic, group, epoch: this.#enter(call, topic, turn) };
       const so = { effort, messages, sizeBytes, resumeFrom: 0, recordAtHand: this.#cached };
       const selection = this.#select(call, place, so);
       lookAgainAtMs = Math.min(lookAgainAtMs, selection.lookAgainAtMs);
@@ -175,6 +181,15 @@ export class Receiver implements ReceiveServer {
     if (unread !== null) return [unread];
     // The filter passed over all that there was time for: others are served, then it goes on.
     return effort.spent ? this.#options.clock.wallMs() : lookAgainAtMs;
+  }
+
+  /** Forgets what was found out about the queue before the group was put somewhere else in it. */
+  #enter(call: ReceiveCall, topic: TopicRow, turn: QueueTurn): number {
+    const row = this.#options.tables.delivery(call.group, call.topic, turn.queueId);
+    const epoch = deliveryEpoch(topic, row);
+    if (epoch !== turn.epoch) turn.scanFrom = 0;
+    turn.epoch = epoch;
+    return epoch;
   }
 
   /** The queues that the call may take from, in the order to look at them. */
@@ -373,7 +388,7 @@ function turnFilter(call: ReceiveCall, turn: QueueTurn): MessageFilter {
 }
 
 function deliverRecord(call: ReceiveCall, loaded: LoadedTurn): ProposedRecord {
-  const { selection, turn, topic } = loaded;
+  const { selection, turn, epoch } = loaded;
   const { records, dropped } = loaded.loaded;
   const again = dropped.map((offset) => ({ offset, dropped: true }));
   for (const { offset } of selection.retries) {
@@ -389,7 +404,7 @@ function deliverRecord(call: ReceiveCall, loaded: LoadedTurn): ProposedRecord {
       group: call.group,
       topic: call.topic,
       queueId: turn.queueId,
-      topicEpoch: topic.epoch,
+      epoch,
       runs: runsOf(
         again.filter(({ offset }) => !freshOffsets.has(offset) || records.has(offset)),
         fresh.map(({ offset }) => offset),
@@ -406,7 +421,7 @@ function deliverRecord(call: ReceiveCall, loaded: LoadedTurn): ProposedRecord {
 function goneError(call: ReceiveCall, topic: boolean): MqError {
   return topic
     ? new MqError('TOPIC_NOT_FOUND', `topic ${call.topic} does not exist`)
-    : new MqError('CONSUMER_GROUP_NOT_FOUND', `consumer group ${call.group} does not exist`);
+    : groupGone(call.group);
 }
 
 function limitError(call: ReceiveCall, openMax: number): MqError {

@@ -168,7 +168,7 @@ class Budget {
   readonly #bytesMax: number;
   #firstAlways: boolean;
 
-  constructor(request: SelectRequest) {
+  constructor(request: Pick<SelectRequest, 'bytesMax' | 'firstAlways'>) {
     this.#bytesMax = request.bytesMax;
     this.#firstAlways = request.firstAlways;
   }
@@ -292,6 +292,48 @@ function unreadFrom(request: SelectRequest, slice: QueueSlice, from: number): Ca
     unread.push(candidateOf(slice, i));
   }
   return unread;
+}
+
+export interface ScanRequest {
+  readonly queueIndex: QueueReader;
+  readonly topic: string;
+  readonly queueId: number;
+  readonly filter: MessageFilter;
+  readonly fromOffset: number;
+  readonly countMax: number;
+  /** Of all records together; one is always let through. */
+  readonly bytesMax: number;
+}
+
+/** Picks messages of one queue without regard to any group. Reads the queue index only. */
+export function scanQueue(request: ScanRequest): {
+  readonly candidates: readonly Candidate[];
+  /** Behind the last message looked at. */
+  readonly endOffset: number;
+  /** Nothing was found so far, and there is more to look at. */
+  readonly more: boolean;
+} {
+  const { queueIndex, topic, queueId, filter, countMax } = request;
+  const candidates: Candidate[] = [];
+  const budget = new Budget({ bytesMax: request.bytesMax, firstAlways: true });
+  const effort = new Effort();
+  const chunk = filter === ALL_MESSAGES ? countMax : SCAN_CHUNK;
+  let endOffset = request.fromOffset;
+  while (!effort.spent) {
+    const slice = queueIndex.read(topic, queueId, endOffset, chunk);
+    if (slice.count === 0) return { candidates, endOffset, more: false };
+    effort.take(slice.count);
+    for (let i = 0; i < slice.count; i++) {
+      if (hasTag(filter, slice, i)) {
+        const candidate = candidateOf(slice, i);
+        if (candidates.length === countMax || !budget.take(candidate))
+          return { candidates, endOffset, more: false };
+        candidates.push(candidate);
+      }
+      endOffset = slice.fromOffset + i + 1;
+    }
+  }
+  return { candidates, endOffset, more: candidates.length === 0 };
 }
 
 function candidateOf(slice: QueueSlice, i: number): Candidate {

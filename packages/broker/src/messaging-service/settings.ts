@@ -1,4 +1,4 @@
-import { count, flag, ms, type SettingsOf } from '@raftmq/base';
+import { choice, count, flag, ms, type SettingsOf } from '@raftmq/base';
 import { liteSettings } from '../lite/settings.js';
 import { transactionSettings } from './transactions/settings.js';
 import { consumeLimits, settingsDefaults } from '@raftmq/protocol';
@@ -16,6 +16,14 @@ export const messagingSettings = {
     max: 10_000,
     scope: 'cluster',
     doc: 'Deliveries of a message before it moves to the dead-letter queue, in groups created on first use.',
+  }),
+  groupConsumeFrom: choice({
+    of: ['first', 'last'],
+    default: 'first',
+    scope: 'cluster',
+    doc:
+      'Where groups created on first use begin in a topic: at its first message, or behind its last one. ' +
+      'RocketMQ’s gRPC clients expect the first.',
   }),
   openMessagesMax: count({
     default: 20_000,

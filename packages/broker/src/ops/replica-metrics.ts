@@ -272,6 +272,24 @@ export function deliveryMetrics(source: MetricsSource): ProbedMetric[] {
       labels,
     ),
     counter(
+      'raftmq_pull_messages_total',
+      'Messages read by pull calls, without a lease.',
+      one(() => messaging.messagesPulled),
+      labels,
+    ),
+    counter(
+      'raftmq_offset_updates_total',
+      'Offsets committed by UpdateOffset.',
+      one(() => messaging.offsetUpdates),
+      labels,
+    ),
+    counter(
+      'raftmq_offset_resets_total',
+      'Times that a consumer group was put somewhere else.',
+      one(() => messaging.offsetResets),
+      labels,
+    ),
+    counter(
       'raftmq_delivery_renewed_total',
       'Leases prolonged for living clients.',
       one(() => messaging.leasesRenewed),

@@ -2,6 +2,7 @@ import { assert } from '@raftmq/base';
 import { type BinaryReader, type BinaryWriter } from './binary.js';
 import {
   type DeliveryGrant,
+  type DeliveryHistory,
   type DeliveryOrder,
   type DeliveryOutcome,
   type DeliveryPlan,
@@ -28,10 +29,12 @@ interface Lease extends DueItem {
   openCount: number;
 }
 
-/** Shared by offsets of one lease with the same attempt. */
+/** Shared by offsets of one lease with the same attempt and the same first delivery. */
 interface Slot {
   readonly lease: Lease;
   readonly attempt: number;
+  /** Time of attempt 1. */
+  readonly firstAtMs: number;
 }
 
 /**
@@ -46,6 +49,7 @@ interface Slot {
  */
 export class ConcurrentDelivery implements DeliveryState {
   readonly kind = 'concurrent';
+  readonly epoch: number;
   #nextOffset: number;
   /** Ascending: new offsets only ever come at the end, and redelivery replaces a value in its place. */
   readonly #open = new Map<number, Slot>();
@@ -55,8 +59,9 @@ export class ConcurrentDelivery implements DeliveryState {
   #cursor: Iterator<number> | null = null;
   #firstOpen = -1;
 
-  constructor(nextOffset = 0) {
+  constructor(nextOffset = 0, epoch = 0) {
     this.#nextOffset = nextOffset;
+    this.epoch = epoch;
   }
 
   get nextOffset(): number {
@@ -119,12 +124,13 @@ export class ConcurrentDelivery implements DeliveryState {
     const leaseId = sequence.take();
     const lease = newLease(leaseId, leaseId, order, nowMs, nowMs + order.invisibleMs, false);
     const attempts: number[] = [];
-    let slot: Slot = { lease, attempt: 1 };
+    let slot: Slot = { lease, attempt: 1, firstAtMs: nowMs };
     for (const run of order.runs) {
       for (let offset = run.fromOffset; offset < run.fromOffset + run.count; offset++) {
         if (offset >= this.#nextOffset) {
           if (run.dropped) continue;
-          if (slot.attempt !== 1) slot = { lease, attempt: 1 };
+          if (slot.attempt !== 1 || slot.firstAtMs !== nowMs)
+            slot = { lease, attempt: 1, firstAtMs: nowMs };
           this.#nextOffset = offset + 1;
         } else {
           const before = this.#open.get(offset);
@@ -136,7 +142,9 @@ export class ConcurrentDelivery implements DeliveryState {
             continue;
           }
           const attempt = nextAttempt(before);
-          if (slot.attempt !== attempt) slot = { lease, attempt };
+          const { firstAtMs } = before;
+          if (slot.attempt !== attempt || slot.firstAtMs !== firstAtMs)
+            slot = { lease, attempt, firstAtMs };
         }
         this.#open.set(offset, slot);
         lease.offsets.push(offset);
@@ -163,6 +171,21 @@ export class ConcurrentDelivery implements DeliveryState {
     return offset < this.#nextOffset ? 'done' : 'stale';
   }
 
+  skipTo(offset: number): void {
+    for (const [open, slot] of this.#open) {
+      if (open >= offset) break;
+      this.#close(open, slot);
+    }
+    this.#nextOffset = Math.max(this.#nextOffset, offset);
+  }
+
+  history(offset: number): DeliveryHistory | null {
+    const slot = this.#open.get(offset);
+    if (slot === undefined) return null;
+    const { attempt: attempts, firstAtMs, lease } = slot;
+    return { attempts, firstAtMs, lastAtMs: lease.grantedAtMs };
+  }
+
   changeInvisible(
     offsets: readonly number[],
     leaseId: number,
@@ -184,7 +207,9 @@ export class ConcurrentDelivery implements DeliveryState {
         to = newLease(sequence.take(), from.firstId, owner, from.grantedAtMs, visibleAtMs, suspend);
         slot = null;
       }
-      if (slot?.attempt !== before.attempt) slot = { lease: to, attempt: before.attempt };
+      const { attempt, firstAtMs } = before;
+      if (slot?.attempt !== attempt || slot.firstAtMs !== firstAtMs)
+        slot = { lease: to, attempt, firstAtMs };
       this.#open.set(offset, slot);
       this.#leave(before.lease);
       to.offsets.push(offset);
@@ -214,7 +239,8 @@ export class ConcurrentDelivery implements DeliveryState {
     for (const lease of this.#leases.values()) {
       if (!lease.autoRenew) continue;
       const { id, clientId, grantedAtMs, dueMs, renewals } = lease;
-      yield { leaseId: id, clientId, grantedAtMs, visibleAtMs: dueMs, renewals };
+      const attempt = this.#attemptOf(lease);
+      yield { leaseId: id, clientId, grantedAtMs, visibleAtMs: dueMs, renewals, attempt };
     }
   }
 
@@ -223,11 +249,11 @@ export class ConcurrentDelivery implements DeliveryState {
   }
 
   /**
-   * Writes the row: next offset, the leases in the order in which open offsets name them, then runs of open offsets.
+   * Writes the row: epoch, next offset, the leases in the order in which open offsets name them, then runs of open offsets.
    *
-   *   nextOffset, leaseCount, lease*, runCount, run*
+   *   epoch, nextOffset, leaseCount, lease*, runCount, run*
    *   lease: id, id - firstId, clientId, flags (1 autoRenew, 2 suspended), grantedAtMs, visibleAtMs, renewals
-   *   run:   gap to the end of the run before, count, number of its lease, attempt
+   *   run:   gap to the end of the run before, count, number of its lease, attempt, grantedAtMs - firstAtMs
    */
   write(writer: BinaryWriter): void {
     const leases = new Map<Lease, number>();
@@ -236,10 +262,10 @@ export class ConcurrentDelivery implements DeliveryState {
       if (!leases.has(slot.lease)) leases.set(slot.lease, leases.size);
       const run = runs[runs.length - 1];
       const follows = run !== undefined && offset === run.from + run.count;
-      if (follows && run.slot.lease === slot.lease && run.slot.attempt === slot.attempt)
-        run.count++;
+      if (follows && sameSlot(run.slot, slot)) run.count++;
       else runs.push({ from: offset, count: 1, slot });
     }
+    writer.varint(this.epoch);
     writer.varint(this.#nextOffset);
     writer.varint(leases.size);
     for (const lease of leases.keys()) writeLease(writer, lease);
@@ -250,23 +276,26 @@ export class ConcurrentDelivery implements DeliveryState {
       writer.varint(count);
       writer.varint(leases.get(slot.lease)!);
       writer.varint(slot.attempt);
+      writer.varint(slot.lease.grantedAtMs - slot.firstAtMs);
       end = from + count;
     }
   }
 
   /** Reads what {@link write} wrote. */
   static read(reader: BinaryReader): ConcurrentDelivery {
-    const state = new ConcurrentDelivery(reader.varint());
+    const epoch = reader.varint();
+    const state = new ConcurrentDelivery(reader.varint(), epoch);
     const leases: Lease[] = [];
     for (let left = reader.count(7); left > 0; left--) leases.push(readLease(reader));
     let offset = 0;
-    for (let left = reader.count(4); left > 0; left--) {
+    for (let left = reader.count(5); left > 0; left--) {
       offset += reader.varint();
       const end = offset + reader.varint();
       if (end > state.#nextOffset) reader.fail('has an open offset that was never handed out');
       const lease = leases[reader.varint()];
       if (lease === undefined) reader.fail('names a lease it does not have');
-      const slot: Slot = { lease, attempt: reader.varint() };
+      const attempt = reader.varint();
+      const slot: Slot = { lease, attempt, firstAtMs: lease.grantedAtMs - reader.varint() };
       for (; offset < end; offset++) {
         state.#open.set(offset, slot);
         lease.offsets.push(offset);
@@ -274,6 +303,14 @@ export class ConcurrentDelivery implements DeliveryState {
     }
     for (const lease of leases) state.#keep(lease);
     return state;
+  }
+
+  #attemptOf(lease: Lease): number {
+    for (const offset of lease.offsets) {
+      const slot = this.#open.get(offset);
+      if (slot?.lease === lease) return slot.attempt;
+    }
+    return 1;
   }
 
   #keep(lease: Lease): void {
@@ -296,6 +333,10 @@ export class ConcurrentDelivery implements DeliveryState {
     this.#leases.delete(lease.id);
     this.#due.remove(lease);
   }
+}
+
+function sameSlot(a: Slot, b: Slot): boolean {
+  return a.lease === b.lease && a.attempt === b.attempt && a.firstAtMs === b.firstAtMs;
 }
 
 function nextAttempt(slot: Slot): number {

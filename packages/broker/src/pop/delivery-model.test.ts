@@ -9,6 +9,8 @@ interface Message {
   attempt: number;
   visibleAtMs: number;
   suspended: boolean;
+  firstAtMs: number;
+  lastAtMs: number;
   /** Handles of the delivery that holds it. */
   handles: number[];
 }
@@ -37,6 +39,7 @@ class World {
     else if (draw < 0.8) this.ack();
     else if (draw < 0.88) this.change();
     else if (draw < 0.93) this.renew();
+    else if (draw < 0.945) this.skip();
     else this.restore();
     this.compare();
   }
@@ -48,6 +51,8 @@ class World {
         attempt: 0,
         visibleAtMs: 0,
         suspended: false,
+        firstAtMs: 0,
+        lastAtMs: 0,
         handles: [],
       });
     }
@@ -118,6 +123,8 @@ class World {
         continue;
       }
       expected.push(run.fromOffset);
+      if (message.state === 'new') message.firstAtMs = this.nowMs;
+      message.lastAtMs = this.nowMs;
       message.attempt += message.state === 'open' && message.suspended ? 0 : 1;
       message.state = 'open';
       message.suspended = false;
@@ -165,6 +172,12 @@ class World {
     this.handles.push({ offset, leaseId: result.leaseId });
   }
 
+  skip(): void {
+    const offset = this.prng.integer(0, this.messages.length);
+    this.delivery.skipTo(offset);
+    for (const message of this.messages.slice(0, offset)) message.state = 'done';
+  }
+
   renew(): void {
     const leases = [...this.delivery.renewable()];
     if (leases.length === 0) return;
@@ -190,6 +203,15 @@ class World {
     const open = this.messages.filter((m) => m.state === 'open');
     expect(this.delivery.committedOffset).toBe(committed);
     expect(this.delivery.openCount).toBe(open.length);
+    for (let looks = Math.min(8, this.messages.length); looks > 0; looks--) {
+      const offset = this.prng.integer(committed - 2, this.messages.length - 1);
+      const message = this.messages[offset];
+      const history =
+        message?.state === 'open'
+          ? { attempts: message.attempt, firstAtMs: message.firstAtMs, lastAtMs: message.lastAtMs }
+          : null;
+      expect(this.delivery.history(offset)).toEqual(history);
+    }
     expect(this.delivery.earliestVisibleAtMs()).toBe(
       Math.min(...open.map((m) => m.visibleAtMs), Infinity),
     );

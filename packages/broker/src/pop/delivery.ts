@@ -47,6 +47,14 @@ export interface DeliveryPlan {
   readonly limited: boolean;
 }
 
+/** What is known about the deliveries of a message that is out. */
+export interface DeliveryHistory {
+  /** Deliveries so far, the present one counted. */
+  readonly attempts: number;
+  readonly firstAtMs: number;
+  readonly lastAtMs: number;
+}
+
 /** A lease that auto-renew may prolong. */
 export interface RenewableLease {
   readonly leaseId: number;
@@ -54,6 +62,8 @@ export interface RenewableLease {
   readonly grantedAtMs: number;
   readonly visibleAtMs: number;
   readonly renewals: number;
+  /** Of its first message that is still out. */
+  readonly attempt: number;
 }
 
 /** Gives lease ids: growing, never reused, the same on every replica. */
@@ -76,6 +86,11 @@ export interface PlanRequest {
  */
 export interface DeliveryState {
   readonly kind: 'concurrent' | 'ordered';
+  /**
+   * Index of the entry that last put the group somewhere else in this queue; 0 = it only ever moved on. A delivery that
+   * was planned before must not be carried out after it.
+   */
+  readonly epoch: number;
   /** Every message below is consumed. */
   readonly committedOffset: number;
   /** Messages from here on were never handed out. */
@@ -104,6 +119,10 @@ export interface DeliveryState {
   ): { readonly outcome: DeliveryOutcome; readonly leaseId: number };
   /** Marks a message as consumed whoever holds it: it lies in the dead-letter queue now. */
   complete(offset: number): DeliveryOutcome;
+  /** Everything below `offset` is consumed, whoever holds it. Never moves back. */
+  skipTo(offset: number): void;
+  /** Of a message that is out or waits to be handed out again; null of all others. */
+  history(offset: number): DeliveryHistory | null;
   /**
    * What an ack would answer now, without its effect: `open` when it would take effect.
    */

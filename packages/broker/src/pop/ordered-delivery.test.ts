@@ -122,6 +122,34 @@ describe('ordered delivery', () => {
     expect(deliver([2, 3], T0 + 30_000).attempts).toEqual([2, 1]);
   });
 
+  test('skipping counts as acknowledging what lies below', () => {
+    const { leaseId } = deliver([0, 1, 3], T0, null, 6);
+    state.skipTo(1);
+    expect(state.committedOffset).toBe(1);
+    // 2 was passed over with the batch.
+    state.skipTo(2);
+    expect(state.committedOffset).toBe(3);
+    expect(plan(T0).newMax).toBe(0);
+    expect(state.ack(0, leaseId)).toBe('done');
+    state.skipTo(1);
+    expect(state.committedOffset).toBe(3);
+    state.skipTo(4);
+    expect(state.committedOffset).toBe(6);
+    expect(state.quiet).toBe(true);
+    state.skipTo(9);
+    expect(plan(T0)).toMatchObject({ newMax: 8, newFromOffset: 9 });
+  });
+
+  test('skipping forgets counts below it, and keeps those above', () => {
+    deliver([0, 1, 2], T0);
+    deliver([0], T0 + 10_000);
+    state.skipTo(2);
+    expect(state.history(1)).toBeNull();
+    expect(state.history(2)).toEqual({ attempts: 1, firstAtMs: T0, lastAtMs: T0 });
+    expect(deliver([2], T0 + 20_000).attempts).toEqual([2]);
+    expect(state.history(2)).toEqual({ attempts: 2, firstAtMs: T0, lastAtMs: T0 + 20_000 });
+  });
+
   test('messages whose attempts are used up are named first, without acknowledged ones', () => {
     for (let round = 0; round < 3; round++) deliver([0, 1, 2], T0 + round * 10_000);
     state.ack(1, lastLeaseId);
@@ -181,6 +209,11 @@ describe('ordered delivery', () => {
           // Nothing is handed out before what lies in front of it is consumed.
           if (grant.offsets.length > 0) expect(grant.offsets[0]).toBe(state.committedOffset);
           for (const offset of grant.offsets) live.push({ offset, leaseId: grant.leaseId });
+        } else if (prng.chance(0.05)) {
+          const offset = committed + prng.integer(0, 4);
+          state.skipTo(offset);
+          twin.skipTo(offset);
+          expect(state.committedOffset).toBeGreaterThanOrEqual(offset);
         } else if (live.length > 0) {
           const { offset, leaseId } = prng.pick(live.slice(-6));
           if (prng.chance(0.8)) expect(twin.ack(offset, leaseId)).toBe(state.ack(offset, leaseId));

@@ -1,6 +1,7 @@
 import { type BinaryReader, type BinaryWriter } from './binary.js';
 import {
   type DeliveryGrant,
+  type DeliveryHistory,
   type DeliveryOrder,
   type DeliveryOutcome,
   type DeliveryPlan,
@@ -14,6 +15,8 @@ import {
 interface Item {
   readonly offset: number;
   readonly attempt: number;
+  /** Time of attempt 1. */
+  readonly firstAtMs: number;
   acked: boolean;
   visibleAtMs: number;
   /** Its invisible time was changed by hand: auto-renew leaves it alone. */
@@ -47,15 +50,17 @@ interface Batch {
  */
 export class OrderedDelivery implements DeliveryState {
   readonly kind = 'ordered';
+  readonly epoch: number;
   #committedOffset: number;
   #batch: Batch | null = null;
-  /** Attempts of messages that were out before, are not consumed, and are not in the batch; ascending. */
-  #counts = new Map<number, number>();
+  /** Of messages that were out before, are not consumed, and are not in the batch; ascending. */
+  #counts = new Map<number, DeliveryHistory>();
   /** Messages from the committed offset on that were moved to the dead-letter queue. */
   readonly #buried = new Set<number>();
 
-  constructor(committedOffset = 0) {
+  constructor(committedOffset = 0, epoch = 0) {
     this.#committedOffset = committedOffset;
+    this.epoch = epoch;
   }
 
   get committedOffset(): number {
@@ -128,6 +133,7 @@ export class OrderedDelivery implements DeliveryState {
         items.push({
           offset,
           attempt,
+          firstAtMs: this.history(offset)?.firstAtMs ?? nowMs,
           acked: false,
           visibleAtMs,
           changed: false,
@@ -183,6 +189,24 @@ export class OrderedDelivery implements DeliveryState {
     return 'done';
   }
 
+  skipTo(offset: number): void {
+    if (offset <= this.#committedOffset) return;
+    for (const counted of this.#counts.keys()) if (counted < offset) this.#counts.delete(counted);
+    this.#commit(offset);
+    const batch = this.#batch;
+    if (batch === null) return;
+    for (const item of batch.items) if (item.offset < offset) item.acked = true;
+    this.#advance(batch);
+    if (this.#committedOffset < offset) this.#commit(offset);
+  }
+
+  history(offset: number): DeliveryHistory | null {
+    const item = this.#item(offset);
+    if (item === undefined) return this.#counts.get(offset) ?? null;
+    const { attempt: attempts, firstAtMs } = item;
+    return { attempts, firstAtMs, lastAtMs: this.#batch!.grantedAtMs };
+  }
+
   changeInvisible(
     offsets: readonly number[],
     leaseId: number,
@@ -230,7 +254,8 @@ export class OrderedDelivery implements DeliveryState {
     const held = batch.items.find((item) => !item.acked && !item.changed);
     if (held === undefined) return;
     const { leaseId, clientId, grantedAtMs, renewals } = batch;
-    yield { leaseId, clientId, grantedAtMs, visibleAtMs: held.visibleAtMs, renewals };
+    const { visibleAtMs, attempt } = held;
+    yield { leaseId, clientId, grantedAtMs, visibleAtMs, renewals, attempt };
   }
 
   earliestVisibleAtMs(): number {
@@ -240,16 +265,18 @@ export class OrderedDelivery implements DeliveryState {
   /**
    * Writes the row.
    *
-   *   committedOffset, hasBatch,
+   *   epoch, committedOffset, hasBatch,
    *   batch: leaseId, leaseId - staleFromId, attemptId, clientId, autoRenew, grantedAtMs, renewals, endOffset,
    *          itemCount, item*
-   *   item:  offset - committedOffset, attempt, flags (1 acked, 2 changed, 4 suspended), visibleAtMs
-   *   countCount, (offset - committedOffset, attempts)*
+   *   item:  offset - committedOffset, attempt, flags (1 acked, 2 changed, 4 suspended), visibleAtMs,
+   *          grantedAtMs - firstAtMs
+   *   countCount, (offset - committedOffset, attempts, firstAtMs, lastAtMs - firstAtMs)*
    *   buriedCount, (offset - committedOffset)*, ascending
    *
    * Acknowledged items below the committed offset are left out: nothing asks for them any more.
    */
   write(writer: BinaryWriter): void {
+    writer.varint(this.epoch);
     writer.varint(this.#committedOffset);
     const batch = this.#batch;
     writer.flag(batch !== null);
@@ -269,12 +296,15 @@ export class OrderedDelivery implements DeliveryState {
         writer.varint(item.attempt);
         writer.byte((item.acked ? 1 : 0) | (item.changed ? 2 : 0) | (item.suspended ? 4 : 0));
         writer.varint(item.visibleAtMs);
+        writer.varint(batch.grantedAtMs - item.firstAtMs);
       }
     }
     writer.varint(this.#counts.size);
-    for (const [offset, attempts] of this.#counts) {
+    for (const [offset, { attempts, firstAtMs, lastAtMs }] of this.#counts) {
       writer.varint(offset - this.#committedOffset);
       writer.varint(attempts);
+      writer.varint(firstAtMs);
+      writer.varint(lastAtMs - firstAtMs);
     }
     writer.varint(this.#buried.size);
     for (const offset of [...this.#buried].sort((a, b) => a - b))
@@ -283,7 +313,8 @@ export class OrderedDelivery implements DeliveryState {
 
   /** Reads what {@link write} wrote. */
   static read(reader: BinaryReader): OrderedDelivery {
-    const state = new OrderedDelivery(reader.varint());
+    const epoch = reader.varint();
+    const state = new OrderedDelivery(reader.varint(), epoch);
     if (reader.flag()) {
       const leaseId = reader.varint();
       const head = {
@@ -297,14 +328,16 @@ export class OrderedDelivery implements DeliveryState {
         endOffset: reader.varint(),
       };
       const items: Item[] = [];
-      for (let left = reader.count(4); left > 0; left--) {
-        items.push(readItem(reader, state.#committedOffset));
+      for (let left = reader.count(5); left > 0; left--) {
+        items.push(readItem(reader, state.#committedOffset, head.grantedAtMs));
       }
       state.#batch = { ...head, items };
     }
-    for (let left = reader.count(2); left > 0; left--) {
+    for (let left = reader.count(4); left > 0; left--) {
       const offset = state.#committedOffset + reader.varint();
-      state.#counts.set(offset, reader.varint());
+      const attempts = reader.varint();
+      const firstAtMs = reader.varint();
+      state.#counts.set(offset, { attempts, firstAtMs, lastAtMs: firstAtMs + reader.varint() });
     }
     for (let left = reader.count(1); left > 0; left--)
       state.#buried.add(state.#committedOffset + reader.varint());
@@ -331,7 +364,7 @@ export class OrderedDelivery implements DeliveryState {
   #nextAttempt(offset: number, repeats: boolean): number {
     const item = this.#item(offset);
     if (item !== undefined) return item.attempt + (repeats || item.suspended ? 0 : 1);
-    return (this.#counts.get(offset) ?? 0) + 1;
+    return (this.#counts.get(offset)?.attempts ?? 0) + 1;
   }
 
   /** The leading messages whose attempts are used up, without those that were acknowledged. */
@@ -350,14 +383,15 @@ export class OrderedDelivery implements DeliveryState {
   }
 
   /** Attempt counts to keep beside a new batch that ends at `endOffset`, ascending. */
-  #countsBehind(endOffset: number): Map<number, number> {
-    const counts = new Map<number, number>();
-    for (const item of this.#batch?.items ?? []) {
-      if (item.offset < endOffset) continue;
-      counts.set(item.offset, item.suspended ? item.attempt - 1 : item.attempt);
+  #countsBehind(endOffset: number): Map<number, DeliveryHistory> {
+    const counts = new Map<number, DeliveryHistory>();
+    const lastAtMs = this.#batch?.grantedAtMs ?? 0;
+    for (const { offset, attempt, suspended, firstAtMs } of this.#batch?.items ?? []) {
+      if (offset < endOffset) continue;
+      counts.set(offset, { attempts: suspended ? attempt - 1 : attempt, firstAtMs, lastAtMs });
     }
-    for (const [offset, attempts] of this.#counts) {
-      if (offset >= endOffset) counts.set(offset, attempts);
+    for (const [offset, history] of this.#counts) {
+      if (offset >= endOffset) counts.set(offset, history);
     }
     return new Map([...counts].sort(([a], [b]) => a - b));
   }
@@ -374,7 +408,7 @@ export class OrderedDelivery implements DeliveryState {
   }
 }
 
-function readItem(reader: BinaryReader, committedOffset: number): Item {
+function readItem(reader: BinaryReader, committedOffset: number, grantedAtMs: number): Item {
   const offset = committedOffset + reader.varint();
   const attempt = reader.varint();
   const flags = reader.byte();
@@ -384,6 +418,7 @@ function readItem(reader: BinaryReader, committedOffset: number): Item {
   return {
     offset,
     attempt,
+    firstAtMs: grantedAtMs - reader.varint(),
     acked: (flags & 1) !== 0,
     visibleAtMs,
     changed,

@@ -39,7 +39,9 @@ export function readDeliveryRow(row: Buffer, what: string): Delivery {
   return delivery;
 }
 
-/** An empty state that starts at the beginning of the queue. */
-export function newDelivery(ordered: boolean, committedOffset = 0): Delivery {
-  return ordered ? new OrderedDelivery(committedOffset) : new ConcurrentDelivery(committedOffset);
+/** A state with nothing in flight; at the beginning of the queue unless told otherwise. */
+export function newDelivery(ordered: boolean, committedOffset = 0, epoch = 0): Delivery {
+  return ordered
+    ? new OrderedDelivery(committedOffset, epoch)
+    : new ConcurrentDelivery(committedOffset, epoch);
 }

@@ -163,7 +163,7 @@ class Load {
         invisibleMs: 1_000,
       };
       const runs = [{ fromOffset, count, dropped: false }];
-      const command = { kind: 'deliver' as const, ...name, ...order, topicEpoch: row.epoch, runs };
+      const command = { kind: 'deliver' as const, ...name, ...order, epoch: row.epoch, runs };
       const grant = this.command({ ...command, endOffset: fromOffset + count }) as DeliveryGrant;
       for (const offset of grant.offsets)
         this.leases.push({ name, leaseId: grant.leaseId, offset });

@@ -45,6 +45,8 @@ export interface StateNews {
   readonly timers: TimerNews;
   /** Half messages that came, changed or went. */
   readonly halves: readonly HalfRow[];
+  /** Groups that got another configuration. */
+  readonly groupsChanged: readonly string[];
 }
 
 /** What a checkpoint holds: rows as of `appliedIndex`, and topics whose queue files can go once it is saved. */
@@ -144,13 +146,24 @@ export class BrokerStateMachine implements StateMachine {
     const arrivals = this.tables.takeArrivals();
     const touched = this.tables.takeTouched();
     const liteSubscribed = this.tables.takeLiteSubscribed();
+    const groupsChanged = this.tables.takeGroupsChanged();
     const topicsDeleted = this.#topicsDeleted;
     if (topicsDeleted.length > 0) this.#topicsDeleted = [];
     const timers = this.tables.timers.takeNews();
     const halves = this.tables.halves.takeTouched();
-    const count = arrivals.length + touched.length + liteSubscribed.length + topicsDeleted.length;
-    if (count + timers.put.length + timers.over.length + halves.length === 0) return;
-    this.#listener?.applied({ arrivals, touched, liteSubscribed, topicsDeleted, timers, halves });
+    const lists = [arrivals, touched, liteSubscribed, topicsDeleted, groupsChanged, halves];
+    const news =
+      lists.some((list) => list.length > 0) || timers.put.length + timers.over.length > 0;
+    if (!news) return;
+    this.#listener?.applied({
+      arrivals,
+      touched,
+      liteSubscribed,
+      topicsDeleted,
+      groupsChanged,
+      timers,
+      halves,
+    });
   }
 
   /**

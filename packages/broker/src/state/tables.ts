@@ -116,6 +116,14 @@ export class DeliveryRow implements Row {
   }
 }
 
+/**
+ * What deliveries of one group in one queue are planned for: it grows when the topic is made anew, and when the group is
+ * put somewhere else in the queue.
+ */
+export function deliveryEpoch(topic: TopicRow, row: DeliveryRow | null | undefined): number {
+  return Math.max(topic.epoch, row?.state.epoch ?? 0);
+}
+
 /** A consumer group. */
 export class GroupRow implements Row {
   readonly key: string;
@@ -191,6 +199,7 @@ export class Tables {
   #arrived: TopicRow[] = [];
   #touched: DeliveryRow[] = [];
   #liteSubscribed: { readonly topic: string; readonly group: string }[] = [];
+  #groupsChanged: string[] = [];
 
   constructor(coldStore: ColdStore) {
     this.cold = new ColdRows(coldStore, () => this.changed(this.cold));
@@ -256,6 +265,18 @@ export class Tables {
     this.#touched = [];
     for (const row of touched) row.touched = false;
     return touched;
+  }
+
+  /** Remembers that a group behaves differently now. */
+  groupChanged(name: string): void {
+    this.#groupsChanged.push(name);
+  }
+
+  /** Groups changed since the last call. */
+  takeGroupsChanged(): readonly string[] {
+    const groups = this.#groupsChanged;
+    if (groups.length > 0) this.#groupsChanged = [];
+    return groups;
   }
 
   putTopic(row: TopicRow): void {

@@ -179,6 +179,18 @@ export function encodeReceiveMessagePart(delivery: Delivery, topicResource: Buff
 }
 
 /**
+ * Encodes a PullMessageResponse that carries one message. It is nobody's: there is no receipt handle, no attempt and no
+ * invisible time.
+ */
+export function encodePullMessagePart(record: Buffer, topicResource: Buffer | null): Buffer {
+  ranges.scan(storedProperties(record));
+  const writer = new WireWriter(record.length + 288 + ranges.userCount * 12);
+  const shown: Delivery = { record, receiptHandle: '', deliveryAttempt: 0, invisibleMs: 0 };
+  writeMessage(writer, 2, shown, topicResource, null);
+  return writer.finish();
+}
+
+/**
  * Encodes a TelemetryCommand that asks a producer what became of a transaction. The message is complete, as a consumer
  * would get it, but for what belongs to a delivery.
  *

@@ -12,9 +12,16 @@ import {
   decodeForwardToDeadLetterRequest,
   encodeForwardToDeadLetterRequest,
 } from './consumer-calls.js';
+import {
+  decodeGroupOffsetRequest,
+  decodeOffsetResponse,
+  decodePullMessageRequest,
+  decodeQueryOffsetRequest,
+} from './offset-calls.js';
 import { decodeReceiveMessageRequest, encodeReceiveMessageRequest } from './receive-request.js';
 import { decodeEndTransactionRequest, encodeEndTransactionRequest } from './end-transaction.js';
 import {
+  decodePullMessageResponse,
   decodeReceiveMessageResponse,
   decodeRecoverOrphanedTransaction,
 } from './receive-response.js';
@@ -35,6 +42,11 @@ const decoders: [string, (frame: Buffer) => unknown][] = [
   ['SendMessageResponse', decodeSendMessageResponse],
   ['ReceiveMessageRequest', decodeReceiveMessageRequest],
   ['ReceiveMessageResponse', decodeReceiveMessageResponse],
+  ['PullMessageRequest', decodePullMessageRequest],
+  ['PullMessageResponse', decodePullMessageResponse],
+  ['UpdateOffsetRequest', decodeGroupOffsetRequest],
+  ['QueryOffsetRequest', decodeQueryOffsetRequest],
+  ['GetOffsetResponse', decodeOffsetResponse],
   ['AckMessageRequest', decodeAckMessageRequest],
   ['AckMessageResponse', decodeAckMessageResponse],
   ['ChangeInvisibleDurationRequest', decodeChangeInvisibleDurationRequest],

@@ -38,7 +38,7 @@ export function decodeReceiveMessageRequest(frame: Buffer): ReceiveMessageReques
   const reader = new WireReader(frame);
   let group = NO_RESOURCE;
   let queue: QueueName = { topic: NO_RESOURCE, queueId: 0, brokerName: '' };
-  let filter = { type: 0, expression: '' };
+  let filter: FilterName = { type: 0, expression: '' };
   let batchSize = 0;
   let invisibleMs: number | null = null;
   let autoRenew = false;
@@ -78,22 +78,14 @@ export function encodeReceiveMessageRequest(request: ReceiveMessageRequest): Buf
   writer.bool(6, request.autoRenew);
   if (request.invisibleMs !== null) writer.timeMs(5, request.invisibleMs);
   writer.int(4, request.batchSize);
-  const filterMark = writer.size;
-  writer.text(2, request.filterExpression);
-  writer.int(1, request.filterType);
-  writer.message(3, filterMark);
-  const queueMark = writer.size;
-  const brokerMark = writer.size;
-  writer.text(1, request.brokerName);
-  writer.message(4, brokerMark);
-  writer.int(2, request.queueId);
-  writeResource(writer, 1, request.topic);
-  writer.message(2, queueMark);
+  writeFilter(writer, 3, { type: request.filterType, expression: request.filterExpression });
+  writeQueueName(writer, 2, request);
   writeResource(writer, 1, request.group);
   return writer.finish();
 }
 
-function readQueueName(reader: WireReader): QueueName {
+/** Reads the parts of a MessageQueue that name one. */
+export function readQueueName(reader: WireReader): QueueName {
   const outer = reader.enter();
   let topic = NO_RESOURCE;
   let queueId = 0;
@@ -108,6 +100,16 @@ function readQueueName(reader: WireReader): QueueName {
   return { topic, queueId, brokerName };
 }
 
+/** Writes a MessageQueue with nothing but its name. */
+export function writeQueueName(writer: WireWriter, field: number, queue: QueueName): void {
+  const mark = writer.size;
+  writer.text(1, queue.brokerName);
+  writer.message(4, mark);
+  writer.int(2, queue.queueId);
+  writeResource(writer, 1, queue.topic);
+  writer.message(field, mark);
+}
+
 function readBrokerName(reader: WireReader): string {
   const outer = reader.enter();
   let name = '';
@@ -119,7 +121,23 @@ function readBrokerName(reader: WireReader): string {
   return name;
 }
 
-function readFilter(reader: WireReader): { type: number; expression: string } {
+/** A FilterExpression. */
+export interface FilterName {
+  /** A {@link filterType}, or a number that we do not know. */
+  readonly type: number;
+  readonly expression: string;
+}
+
+/** Writes a FilterExpression. */
+export function writeFilter(writer: WireWriter, field: number, filter: FilterName): void {
+  const mark = writer.size;
+  writer.text(2, filter.expression);
+  writer.int(1, filter.type);
+  writer.message(field, mark);
+}
+
+/** Reads a FilterExpression. */
+export function readFilter(reader: WireReader): FilterName {
   const outer = reader.enter();
   let type = 0;
   let expression = '';

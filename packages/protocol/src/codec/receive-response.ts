@@ -103,6 +103,29 @@ export function decodeRecoverOrphanedTransaction(frame: Buffer): OrphanedTransac
   return message === null ? null : { message, transactionId };
 }
 
+/** One part of a PullMessage answer; exactly one of the three is not null in a part that this protocol knows. */
+export interface PullPart {
+  readonly status: Status | null;
+  /** Without receipt handle: a pulled message is not leased. */
+  readonly message: ReceivedMessage | null;
+  readonly nextOffset: number | null;
+}
+
+/** Decodes one PullMessageResponse; as {@link decodeReceiveMessageResponse}. */
+export function decodePullMessageResponse(frame: Buffer): PullPart {
+  const reader = new WireReader(frame);
+  let status: Status | null = null;
+  let message: ReceivedMessage | null = null;
+  let nextOffset: number | null = null;
+  for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
+    if (tag === 18) message = new ReceivedFields().read(reader);
+    else if (tag === 10) status = readStatus(reader);
+    else if (tag === 24) nextOffset = reader.int64();
+    else reader.skip(tag);
+  }
+  return { status, message, nextOffset };
+}
+
 const EMPTY = Buffer.alloc(0);
 
 /** The mutable twin of {@link ReceivedMessage}: filled field by field, then handed out as it is. */

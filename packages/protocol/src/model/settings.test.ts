@@ -103,6 +103,32 @@ describe('the reply to a consumer', () => {
     });
   });
 
+  test('shows the policy of the group: a list for everyone but the Node.js client', () => {
+    const group = {
+      fifo: false,
+      maxAttempts: 4,
+      retryPolicy: { kind: 'exponential', initialMs: 500, maxMs: 60_000, multiplier: 3 },
+    } as const;
+    expect(mergeSettings(consumerOf(2), { language: 'JAVA', group }).backoffPolicy).toEqual({
+      maxAttempts: 4,
+      customizedBackoff: { next: [500, 1_500, 4_500].map(durationMessage) },
+    });
+    expect(mergeSettings(consumerOf(2), { language: 'NODE_JS', group }).backoffPolicy).toEqual({
+      maxAttempts: 4,
+      exponentialBackoff: {
+        initial: { seconds: 500, nanos: 0 },
+        max: { seconds: 60_000, nanos: 0 },
+        multiplier: 3,
+      },
+    });
+    const listed = { ...group, retryPolicy: { kind: 'list', waitsMs: [7_000, 1_000] } } as const;
+    expect(
+      mergeSettings(consumerOf(2), { language: 'NODE_JS', group: listed }).backoffPolicy,
+    ).toMatchObject({
+      exponentialBackoff: { initial: { seconds: 7_000 }, max: { seconds: 7_000 } },
+    });
+  });
+
   test.each([5, 6])('of client type %d has a lite quota', (clientType) => {
     expect(
       mergeSettings(consumerOf(clientType), { language: 'PYTHON', group: null }).subscription,

@@ -2,6 +2,7 @@ import { MqError } from '@raftmq/base';
 import { clientType } from '../codec/client-calls.js';
 import { protocolLimits, settingsDefaults } from '../limits.js';
 import { type ClientLanguage } from './language.js';
+import { defaultRetryPolicy, retryWaitsMs, type RetryPolicy } from './retry-policy.js';
 
 /*
  * The message Settings as the generic codec shows it. Absent messages are null or left out, enums are numbers. Telemetry
@@ -68,7 +69,11 @@ export interface ServerSettings {
   /** Of lite consumers; RocketMQ's default when left out. */
   readonly liteSubscriptionsMax?: number;
   /** Of consumers: their group's row; null when the group does not exist yet. */
-  readonly group: { readonly fifo: boolean; readonly maxAttempts: number } | null;
+  readonly group: {
+    readonly fifo: boolean;
+    readonly maxAttempts: number;
+    readonly retryPolicy?: RetryPolicy;
+  } | null;
 }
 
 /** Writes milliseconds as a google.protobuf.Duration. */
@@ -122,6 +127,7 @@ export function mergeSettings(client: SettingsMessage, server: ServerSettings): 
     backoffPolicy: consumerRetryPolicy(
       server.language,
       server.group?.maxAttempts ?? settingsDefaults.groupRetriesMax + 1,
+      server.group?.retryPolicy,
     ),
     subscription: {
       group: client.subscription.group ?? null,
@@ -147,17 +153,22 @@ export function producerRetryPolicy(language: ClientLanguage): RetryPolicyMessag
 }
 
 /**
- * Consumers get the list of delays of RocketMQ's groups. The Node.js client knows only the exponential form; it gets one
- * that starts and ends like the list.
+ * Consumers get the waits of their group as a list, also those of an exponential policy: half of the SDKs know nothing
+ * else. The Node.js client knows only the exponential form; it gets one that starts and ends like the list.
  */
 export function consumerRetryPolicy(
   language: ClientLanguage,
   maxAttempts: number,
+  policy: RetryPolicy = defaultRetryPolicy,
 ): RetryPolicyMessage {
-  const delays = settingsDefaults.consumerBackoffMs;
-  if (language === 'NODE_JS')
-    return exponential(maxAttempts, delays[0]!, delays[delays.length - 1]!, 2, language);
-  return { maxAttempts, customizedBackoff: { next: delays.map(durationMessage) } };
+  if (language !== 'NODE_JS') {
+    const next = retryWaitsMs(policy, maxAttempts).map(durationMessage);
+    return { maxAttempts, customizedBackoff: { next } };
+  }
+  if (policy.kind === 'exponential')
+    return exponential(maxAttempts, policy.initialMs, policy.maxMs, policy.multiplier, language);
+  const { waitsMs } = policy;
+  return exponential(maxAttempts, waitsMs[0]!, Math.max(...waitsMs), 2, language);
 }
 
 function exponential(

@@ -5,7 +5,7 @@ import {
   type DeliveryRun,
 } from '../../pop/delivery.js';
 import { type BinaryReader, type BinaryWriter } from '../../pop/binary.js';
-import { type DeliveryRow, type Tables } from '../tables.js';
+import { deliveryEpoch, type DeliveryRow, type Tables } from '../tables.js';
 import { type ApplyContext, type CommandKind } from './command-kind.js';
 
 /** Names one queue as one consumer group sees it. */
@@ -15,10 +15,10 @@ export interface DeliveryName {
   readonly queueId: number;
 }
 
-/** Hands messages out. `topicEpoch` tells a topic from a later one of the same name. */
+/** Hands messages out. `epoch` is the {@link deliveryEpoch} for which this was planned: without effect in any other. */
 export type Deliver = {
   readonly kind: 'deliver';
-  readonly topicEpoch: number;
+  readonly epoch: number;
 } & DeliveryName &
   DeliveryOrder;
 
@@ -160,10 +160,12 @@ function deliver(context: ApplyContext, command: Deliver): DeliveryGrant {
   const { tables, nowMs } = context;
   const group = tables.groups.get(command.group);
   const topic = tables.topics.get(command.topic);
-  // Deleted, perhaps made anew, since the command was planned.
-  if (group === undefined || topic?.epoch !== command.topicEpoch) return NOTHING_GRANTED;
+  if (group === undefined || topic === undefined) return NOTHING_GRANTED;
+  // The topic was deleted and made anew, or the group put somewhere else, since the command was planned.
+  const before = tables.delivery(command.group, command.topic, command.queueId);
+  if (deliveryEpoch(topic, before) !== command.epoch) return NOTHING_GRANTED;
   if (command.endOffset > tables.endOffset(topic, command.queueId)) return NOTHING_GRANTED;
-  const row = tables.openDelivery(group, command.topic, command.queueId);
+  const row = before ?? tables.openDelivery(group, command.topic, command.queueId);
   const grant = row.state.deliver(command, tables.shared, nowMs);
   tables.changed(tables.shared);
   tables.changed(row);
@@ -211,7 +213,7 @@ export function readName(reader: BinaryReader): DeliveryName {
 }
 
 function writeDeliver(writer: BinaryWriter, command: Deliver): void {
-  writer.varint(command.topicEpoch);
+  writer.varint(command.epoch);
   writer.text(command.clientId);
   writer.byte((command.autoRenew ? 1 : 0) | (command.attemptId !== null ? 2 : 0));
   if (command.attemptId !== null) writer.text(command.attemptId);
@@ -224,8 +226,8 @@ function writeDeliver(writer: BinaryWriter, command: Deliver): void {
   }
 }
 
-function readDeliver(reader: BinaryReader): { readonly topicEpoch: number } & DeliveryOrder {
-  const topicEpoch = reader.varint();
+function readDeliver(reader: BinaryReader): { readonly epoch: number } & DeliveryOrder {
+  const epoch = reader.varint();
   const clientId = reader.text();
   const flags = reader.byte();
   if (flags > 3) reader.fail(`has flags ${flags}`);
@@ -239,7 +241,7 @@ function readDeliver(reader: BinaryReader): { readonly topicEpoch: number } & De
     runs.push({ fromOffset, count: Math.floor(countAndFlag / 2), dropped: countAndFlag % 2 === 1 });
   }
   return {
-    topicEpoch,
+    epoch,
     clientId,
     autoRenew: (flags & 1) !== 0,
     attemptId,

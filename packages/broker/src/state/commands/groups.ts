@@ -39,7 +39,7 @@ export const deleteGroupKind: CommandKind<DeleteGroup> = {
 };
 
 function putGroup(context: ApplyContext, command: PutGroup): MqError | null {
-  const { tables } = context;
+  const { tables, index } = context;
   const { group: config, ifMissing } = command;
   const row = tables.groups.get(config.name);
   if (row === undefined) {
@@ -58,11 +58,12 @@ function putGroup(context: ApplyContext, command: PutGroup): MqError | null {
       );
     }
     for (const delivery of deliveries) {
-      delivery.state = newDelivery(config.fifo, delivery.state.nextOffset);
+      delivery.state = newDelivery(config.fifo, delivery.state.nextOffset, index);
       tables.changed(delivery);
     }
   }
   row.config = config;
   tables.changed(row);
+  tables.groupChanged(config.name);
   return null;
 }

@@ -33,6 +33,14 @@ import {
   type RecallTimer,
   type Skip,
 } from './timers.js';
+import {
+  commitOffsetKind,
+  openQueuesKind,
+  resetOffsetsKind,
+  type CommitOffset,
+  type OpenQueues,
+  type ResetOffsets,
+} from './offsets.js';
 import { deleteTopicKind, putTopicKind, type DeleteTopic, type PutTopic } from './topics.js';
 import {
   countChecksKind,
@@ -51,6 +59,7 @@ import {
 
 export { type ApplyContext } from './command-kind.js';
 export { type ChangeInvisibleResult, type DeliveryName, type LeasedOffset } from './delivery.js';
+export { type PlacedQueue, type QueuePlace } from './offsets.js';
 export {
   type CountedCheck,
   type EndTransactionResult,
@@ -87,7 +96,10 @@ export type Command =
   | CountChecks
   | ParkHalf
   | ResumeHalves
-  | ForgetOutcomes;
+  | ForgetOutcomes
+  | CommitOffset
+  | ResetOffsets
+  | OpenQueues;
 
 type Kinds = {
   readonly [K in Command['kind']]: CommandKind<Extract<Command, { readonly kind: K }>>;
@@ -118,6 +130,9 @@ const kinds: Kinds = {
   'park-half': parkHalfKind,
   'resume-halves': resumeHalvesKind,
   'forget-outcomes': forgetOutcomesKind,
+  'commit-offset': commitOffsetKind,
+  'reset-offsets': resetOffsetsKind,
+  'open-queues': openQueuesKind,
 };
 
 const byNumber = new Map<number, CommandKind<never>>(
