@@ -31,6 +31,8 @@ export interface DeliverySubject {
  * model, and return what they would have answered, or what is wrong with what happened.
  */
 export interface DeliveryModel {
+  /** Index of the entry that put the group here; 0 = it came here by itself. */
+  readonly epoch: number;
   /** Every message below is consumed. */
   readonly committedOffset: number;
   isConsumed(offset: number): boolean;
@@ -47,12 +49,24 @@ export interface DeliveryModel {
     newLeaseId: number,
   ): ModelOutcome;
   renew(leaseIds: readonly number[], visibleAtMs: number, release: boolean): void;
+  /** Everything below is consumed, by the client's word. */
+  skipTo(offset: number): void;
   /** A copy lies in the dead-letter queue. */
   deadLetter(offset: number): ModelOutcome;
 }
 
-export function newDeliveryModel(ordered: boolean, subject: DeliverySubject): DeliveryModel {
-  return ordered ? new OrderedModel(subject) : new ConcurrentModel(subject);
+/** Where a group begins, when it was put somewhere. */
+export interface DeliveryStart {
+  readonly offset: number;
+  readonly epoch: number;
+}
+
+export function newDeliveryModel(
+  ordered: boolean,
+  subject: DeliverySubject,
+  start: DeliveryStart = { offset: 0, epoch: 0 },
+): DeliveryModel {
+  return ordered ? new OrderedModel(subject, start) : new ConcurrentModel(subject, start);
 }
 
 interface Held {
@@ -69,10 +83,13 @@ class ConcurrentModel implements DeliveryModel {
   readonly #subject: DeliverySubject;
   readonly #held = new Map<number, Held>();
   /** Messages from here on were never out; those below are held or consumed. */
-  #next = 0;
+  #next: number;
+  readonly epoch: number;
 
-  constructor(subject: DeliverySubject) {
+  constructor(subject: DeliverySubject, start: DeliveryStart) {
     this.#subject = subject;
+    this.#next = start.offset;
+    this.epoch = start.epoch;
   }
 
   get committedOffset(): number {
@@ -151,6 +168,11 @@ class ConcurrentModel implements DeliveryModel {
     }
   }
 
+  skipTo(offset: number): void {
+    for (const held of [...this.#held.keys()]) if (held < offset) this.#held.delete(held);
+    this.#next = Math.max(this.#next, offset);
+  }
+
   deadLetter(offset: number): ModelOutcome {
     this.#held.delete(offset);
     return offset < this.#next ? 'done' : 'stale';
@@ -193,11 +215,14 @@ class OrderedModel implements DeliveryModel {
   readonly #attempts = new Map<number, number>();
   /** Dead letters: they never come again. */
   readonly #buried = new Set<number>();
-  #committed = 0;
+  #committed: number;
   #batch: OrderedBatch | null = null;
+  readonly epoch: number;
 
-  constructor(subject: DeliverySubject) {
+  constructor(subject: DeliverySubject, start: DeliveryStart) {
     this.#subject = subject;
+    this.#committed = start.offset;
+    this.epoch = start.epoch;
   }
 
   get committedOffset(): number {
@@ -292,6 +317,12 @@ class OrderedModel implements DeliveryModel {
     if (!leaseIds.includes(batch.leases[batch.currentFrom]!)) return;
     if (release) batch.autoRenew = false;
     for (const item of batch.items) if (!item.changed) item.visibleAtMs = visibleAtMs;
+  }
+
+  skipTo(offset: number): void {
+    for (const item of this.#batch?.items ?? []) if (item.offset < offset) item.acked = true;
+    if (this.#batch !== null) this.#advance();
+    this.#committed = Math.max(this.#committed, offset);
   }
 
   deadLetter(offset: number): ModelOutcome {

@@ -10,7 +10,7 @@ import {
 } from '@raftmq/broker/internal';
 import { decodeStoredMessage, isStoredMessage, type StoredMessage } from '@raftmq/protocol';
 import { ENTRY_HEADER_SIZE_BYTES, entryType, type Entry } from '@raftmq/raft';
-import { newDeliveryModel, type DeliveryModel } from './delivery-model.js';
+import { newDeliveryModel, type DeliveryModel, type DeliveryStart } from './delivery-model.js';
 
 /** A message as the log has it. */
 export interface LoggedMessage {
@@ -207,8 +207,51 @@ export class LogReferee {
         this.#known(command)?.renew(command.leaseIds, visibleAtMs, command.release);
         return;
       }
+      case 'commit-offset':
+        return this.#committed(entry, command, result);
+      case 'reset-offsets':
+      case 'open-queues':
+        return this.#placed(entry, command, result);
       default:
         return;
+    }
+  }
+
+  /** A committed offset is what was asked for or a later one, and never before the one it had. */
+  #committed(
+    entry: Entry,
+    command: Extract<Command, { readonly kind: 'commit-offset' }>,
+    result: unknown,
+  ): void {
+    const group = this.groups.get(command.group);
+    const topic = this.topics.get(command.topic);
+    const { queueId, offset } = command;
+    const end = topic?.queues[queueId]?.length ?? 0;
+    const refused = group === undefined || topic?.epoch !== command.topicEpoch || offset > end;
+    const where = `entry ${entry.index}: ${command.group} at ${offset} of ${command.topic}/${queueId}`;
+    if (refused !== isMqError(result))
+      this.#violate('offset-no-regress', `${where} is ${refused ? 'taken' : 'refused'}`);
+    if (refused) return;
+    const model = this.#open(command, group);
+    model.skipTo(offset);
+    if (result !== model.committedOffset)
+      this.#violate(
+        'offset-no-regress',
+        `${where} is committed as ${String(result)}, not ${model.committedOffset}`,
+      );
+  }
+
+  #placed(
+    entry: Entry,
+    command: Extract<Command, { readonly kind: 'reset-offsets' | 'open-queues' }>,
+    result: unknown,
+  ): void {
+    const group = this.groups.get(command.group);
+    if (group === undefined || isMqError(result)) return;
+    for (const { queueId, offset } of command.places) {
+      const name = { group: command.group, topic: command.topic, queueId };
+      if (command.kind === 'open-queues' && this.#known(name) !== null) continue;
+      this.#open(name, group, { offset, epoch: entry.index });
     }
   }
 
@@ -220,9 +263,10 @@ export class LogReferee {
     const topic = this.topics.get(command.topic);
     const group = this.groups.get(command.group);
     const where = `${command.group} on ${command.topic}/${command.queueId}`;
-    if (group === undefined || topic?.epoch !== command.topicEpoch) {
+    const epoch = Math.max(topic?.epoch ?? 0, this.#known(command)?.epoch ?? 0);
+    if (group === undefined || topic === undefined || epoch !== command.epoch) {
       if (grant.offsets.length > 0)
-        this.#violate('one-live-receipt', `${where}: a lease without topic or group`);
+        this.#violate('one-live-receipt', `${where}: a lease for a topic or place that is gone`);
       return;
     }
     const wanted: number[] = [];
@@ -290,18 +334,20 @@ export class LogReferee {
     return this.delivery(name.group, name.topic, name.queueId);
   }
 
-  #open(name: DeliveryName, group: GroupModel): DeliveryModel {
+  /** @param start puts the group there, wherever it was */
+  #open(name: DeliveryName, group: GroupModel, start?: DeliveryStart): DeliveryModel {
     const key = `${name.topic}/${name.queueId}`;
     let model = group.deliveries.get(key);
-    if (model === undefined) {
+    if (model === undefined || start !== undefined) {
       const { topic, queueId } = name;
-      model = newDeliveryModel(group.fifo, {
-        wants: (offset) => {
+      const subject = {
+        wants: (offset: number) => {
           const message = this.message(topic, queueId, offset);
           return message !== null && this.#options.wants(name.group, message);
         },
         maxAttempts: () => group.maxAttempts,
-      });
+      };
+      model = newDeliveryModel(group.fifo, subject, start);
       group.deliveries.set(key, model);
     }
     return model;
