@@ -19,9 +19,21 @@ export {
   type KvBatch,
   type KvEngine,
   type KvPair,
+  type LogByPosition,
   type QueueIndex,
   type QueueSlice,
   type RowChanges,
   type StateStore,
+  type TermSink,
 } from './ports.js';
 export { KvStateStore } from './state-store/kv-state-store.js';
+export { MessageIndex, type FindRange, type Found } from './messageindex/message-index.js';
+export { type MessageIndexCounters, type MessageIndexOptions } from './messageindex/run-store.js';
+export {
+  keyTerm,
+  KEYS_PER_MESSAGE_MAX,
+  messageIdTerm,
+  queueRangeTerm,
+  STRIPE_SIZE_BYTES,
+  type Term,
+} from './messageindex/term-collector.js';

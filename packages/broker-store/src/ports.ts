@@ -1,4 +1,4 @@
-import { type LogStorage } from '@raftmq/raft';
+import { type Entry, type LogStorage } from '@raftmq/raft';
 
 /** A key-value engine with ordered keys and atomic batches. RocksDB in production, memory in the simulator. */
 export interface KvEngine {
@@ -37,6 +37,32 @@ export interface CommitLogReader extends LogStorage {
   cachedRecord(position: number, sizeBytes: number): Buffer | null;
   /** The record at `position`, from memory or disk; null when it is no longer held. */
   readRecord(position: number, sizeBytes: number): Promise<Buffer | null>;
+}
+
+/** Access to the log by position, for those who come from an index. */
+export interface LogByPosition {
+  readonly firstPosition: number;
+  readonly endPosition: number;
+  /** Index of the entry that holds the byte at `position`, which must be in the log. */
+  indexAt(position: number): number;
+  /** The entry that holds the byte at `position`, from memory or disk; null when it is not, or no longer, held. */
+  entryAt(position: number): Promise<Entry | null>;
+}
+
+/** Takes what messages and commands can be found by. Positions never go down. */
+export interface TermSink {
+  /** Every id and key of a stored message. `record` begins with the record, and lies at `position`. */
+  message(record: Buffer, position: number): void;
+  /** A command in the entry at `position` names the message with this id. */
+  messageId(messageId: string, position: number): void;
+  /** A command in the entry at `position` is about these offsets of a queue. */
+  queueRange(
+    topic: string,
+    queueId: number,
+    fromOffset: number,
+    count: number,
+    position: number,
+  ): void;
 }
 
 /** Some entries of one queue, as parallel arrays; entry i has offset fromOffset + i. */

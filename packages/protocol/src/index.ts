@@ -54,7 +54,9 @@ export {
 export {
   decodeProperties,
   encodeProperties,
+  KEY_SEPARATOR,
   propertyName,
+  propertyNameHash,
   reservedPropertyNames,
 } from './codec/properties.js';
 export {
@@ -142,16 +144,19 @@ export {
   storedBornTimestampMs,
   storedMessageId,
   storedPhysicalOffset,
+  storedProperties,
   storedProperty,
   storedQueueId,
   storedQueueOffset,
   storedReconsumeTimes,
   storedSizeBytes,
+  storedStoreHost,
   storedStoreTimestampMs,
   storedSysFlag,
   storedLiteTopic,
   storedTag,
   storedTopic,
+  storedTopicStart,
   type StoredMessage,
 } from './codec/stored-fields.js';
 export {

@@ -1,6 +1,6 @@
 import { assert, type Clock, type Disk, type Logger, type MqError } from '@raftmq/base';
 import { type Entry } from '@raftmq/raft';
-import { type CommitLogReader } from '../ports.js';
+import { type CommitLogReader, type LogByPosition } from '../ports.js';
 import { ColdReader } from './cold-reader.js';
 import { readRun, recordOf, storeTimestampOnDisk } from './disk-reads.js';
 import { FrameCache } from './frame-cache.js';
@@ -49,7 +49,7 @@ export interface CommitLogUsage {
  * One instance owns its directory. After a failed write or sync every `append` rejects with DISK_FAILED, reads still
  * work, and the process has to stop.
  */
-export class CommitLog implements CommitLogReader {
+export class CommitLog implements CommitLogReader, LogByPosition {
   readonly #options: CommitLogOptions;
   readonly #blocks: BlockCache;
   readonly #segments: SegmentList;
@@ -210,6 +210,24 @@ export class CommitLog implements CommitLogReader {
       if (epoch === this.#epoch || position + sizeBytes > this.endPosition) return null;
       const hot = this.cachedRecord(position, sizeBytes);
       if (hot !== null) return hot;
+    }
+  }
+
+  indexAt(position: number): number {
+    assert(position >= this.firstPosition && position < this.endPosition, 'the byte is in the log');
+    const segment = this.#segments.ofPosition(position);
+    return segment.firstIndex + segment.positions.findAtOrBefore(position - segment.start);
+  }
+
+  async entryAt(position: number): Promise<Entry | null> {
+    for (;;) {
+      if (position < this.firstPosition || position >= this.endPosition) return null;
+      const cached = this.#hot.holding(position) ?? this.#cold.holding(position);
+      if (cached !== undefined) return cached;
+      const epoch = this.#epoch;
+      const entry = await this.#cold.load(position);
+      // Deleted, or cut off and perhaps written anew, while it was read.
+      if (entry !== null || epoch === this.#epoch) return entry;
     }
   }
 

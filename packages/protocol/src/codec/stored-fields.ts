@@ -78,6 +78,11 @@ export function storedTopic(record: Buffer): string {
   return record.toString('latin1', at + 1, at + 1 + record[at]!);
 }
 
+/** First byte of the topic's name; its length is the byte in front of it. */
+export function storedTopicStart(record: Buffer): number {
+  return topicLengthAt(record) + 1;
+}
+
 /** `ip:port` of the broker that stored the message. */
 export function storedStoreHost(record: Buffer): string {
   return formatStoredHost(
