@@ -29,6 +29,8 @@ import { brokerMetrics } from './ops/metrics.js';
 import { Readiness } from './ops/readiness.js';
 import { groupProgress, queueStats } from './ops/replica-stats.js';
 import { RetentionLoop } from './ops/retention-loop.js';
+import { MessageQueries } from './query/message-queries.js';
+import { MessageTraces } from './query/message-trace.js';
 import { RegistrationClient } from './registration/registration-client.js';
 import { openReplica, type Replica } from './replica.js';
 import { checkBrokerSettings, type BrokerSettings } from './settings.js';
@@ -250,7 +252,7 @@ export class Broker {
     disk: DiskWatermark,
     ready: () => boolean,
   ): ReturnType<typeof brokerMetrics> {
-    const { driver, state, log } = this.#replica;
+    const { driver, state, log, messageIndex } = this.#replica;
     return brokerMetrics({
       cluster: this.#settings.cluster,
       group: this.#settings.group,
@@ -275,6 +277,7 @@ export class Broker {
         loadedBytes: () => this.#messaging.timers.loadedBytes,
       },
       log,
+      messageIndex,
       ready,
     });
   }
@@ -301,7 +304,16 @@ export class Broker {
       },
       queueStats: (topic) => queueStats(state.tables, queueIndex, topic),
       groupProgress: (name) => groupProgress(state.tables, name),
+      queries: this.#querySource(),
     };
+  }
+
+  #querySource(): AdminSource['queries'] {
+    const { state, queueIndex, log, messageIndex } = this.#replica;
+    const { tables } = state;
+    const source = { tables, queueIndex, log, messageIndex, settings: this.#settings };
+    const messages = new MessageQueries(source);
+    return { messages, traces: new MessageTraces(source, messages) };
   }
 
   #startLoops(): void {

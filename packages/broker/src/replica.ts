@@ -6,6 +6,7 @@ import {
   FileQueueIndex,
   KvStateStore,
   lockDataDirectory,
+  MessageIndex,
   openRocksDb,
   readIdentity,
   type Identity,
@@ -25,6 +26,7 @@ import { type BrokerSettings } from './settings.js';
 import { Checkpoints } from './state/checkpoints.js';
 import { openBrokerState } from './state/recovery.js';
 import { type BrokerStateMachine } from './state/state-machine.js';
+import { collectTerms } from './state/terms.js';
 
 export interface ReplicaOptions {
   readonly settings: BrokerSettings;
@@ -43,6 +45,7 @@ export interface Replica {
   readonly identity: Identity;
   readonly log: CommitLog;
   readonly queueIndex: QueueIndex;
+  readonly messageIndex: MessageIndex;
   readonly state: BrokerStateMachine;
   /** What the driver drives: the state with an ear for changes. */
   readonly watched: WatchedStateMachine;
@@ -85,9 +88,21 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
   const stateStore = new KvStateStore(await openRocksDb(`${dataDir}/state`));
   lifecycle.opened('state store', () => stateStore.close());
   const state = await openBrokerState({ stateStore, queueIndex, log, logger, onFatal });
+  const messageIndex = await MessageIndex.open({
+    disk: nodeDisk,
+    directory: `${dataDir}/index`,
+    log,
+    appliedIndex: state.appliedIndex,
+    collect: collectTerms,
+    clock,
+    logger,
+  });
+  lifecycle.opened('message index', () => messageIndex.close());
+  state.setTermSink(messageIndex);
   const checkpoints = new Checkpoints({
     state,
     queueIndex,
+    messageIndex,
     stateStore,
     log,
     clock,
@@ -114,7 +129,17 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
     onFatal,
   });
   lifecycle.opened('raft', () => driver.stop());
-  return { identity, log, queueIndex, state, watched, checkpoints, transport, driver };
+  return {
+    identity,
+    log,
+    queueIndex,
+    messageIndex,
+    state,
+    watched,
+    checkpoints,
+    transport,
+    driver,
+  };
 }
 
 /** Term and vote, read now: the driver is given what was read. */

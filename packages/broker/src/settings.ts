@@ -5,6 +5,7 @@ import { parseDelayLevels } from '@raftmq/protocol';
 import { checkNodeSettings, nodeSettings } from './config.js';
 import { messagingServiceSettings } from './messaging-service/settings.js';
 import { timerSettings } from './timers/settings.js';
+import { querySettings } from './query/settings.js';
 import { stateSettings } from './state/settings.js';
 
 /** All settings of a broker: its own, and those of the parts that it opens. `--help` prints this table. */
@@ -14,6 +15,7 @@ export const brokerSettings = {
   ...messagingServiceSettings,
   ...timerSettings,
   ...stateSettings,
+  ...querySettings,
   ...raftDriverSettings,
   ...raftCoreSettings,
 };

@@ -30,6 +30,7 @@ export {
   type ChangeInvisibleResponse,
   type ForwardToDeadLetterRequest,
 } from './codec/consumer-calls.js';
+export { decodeOffsetMessageId, encodeOffsetMessageId } from './codec/offset-message-id.js';
 export {
   decodeSyncLiteSubscriptionRequest,
   encodeSyncLiteSubscriptionRequest,

@@ -37,6 +37,24 @@ describe('CommitLog', () => {
     await again.close();
   });
 
+  it('gives entries by any byte of theirs, from memory and from disk', async () => {
+    const entries = makeEntries({ count: 3_000 });
+    const log = await fixture.open({ cacheBytes: '1048576' });
+    await log.append(entries);
+    await log.close();
+    const again = await fixture.open();
+    for (const entry of [entries[0]!, entries[1_234]!, entries[2_999]!]) {
+      for (const position of [entry.position, entry.position + 7, entryEnd(entry) - 1]) {
+        expect(again.indexAt(position)).toBe(entry.index);
+        expect((await again.entryAt(position))?.frame.equals(entry.frame)).toBe(true);
+      }
+    }
+    expect(await again.entryAt(entryEnd(entries[2_999]!))).toBeNull();
+    await again.compactThrough(2_000);
+    expect(await again.entryAt(0)).toBeNull();
+    await again.close();
+  });
+
   it('gathers appends that arrive during a sync into one write and one sync', async () => {
     const disk = new NotingDisk();
     const log = await fixture.open({}, disk);

@@ -174,7 +174,7 @@ export class MessageIndex implements TermSink {
   #pushFull(): void {
     const { buffer } = this.#collector;
     if (this.#end === buffer.from) return;
-    this.#collector.buffer = new PairBuffer(this.#end);
+    this.#collector.begin(new PairBuffer(this.#end));
     this.#store.push(buffer, this.#end);
   }
 }

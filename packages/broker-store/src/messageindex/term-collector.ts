@@ -28,14 +28,30 @@ const EXACT_SEPARATOR = KEY_SEPARATOR.charCodeAt(0);
 
 /** Hashes the terms of records, straight from their bytes, into a {@link PairBuffer}. */
 export class TermCollector implements TermSink {
-  buffer: PairBuffer;
+  #buffer: PairBuffer;
   readonly #hash = new TermHash();
   /** Which queue ranges the latest stripes hold already: lower lane and stripe number, by slot. */
   readonly #recentLows = new Uint32Array(RECENT_SLOTS);
   readonly #recentStripes = new Float64Array(RECENT_SLOTS).fill(-1);
+  /** The range that was given last: acks of neighbours come in a row. */
+  #lastTopic = '';
+  #lastQueueId = 0;
+  #lastRange = 0;
+  #lastStripe = -1;
 
   constructor(buffer: PairBuffer) {
-    this.buffer = buffer;
+    this.#buffer = buffer;
+  }
+
+  get buffer(): PairBuffer {
+    return this.#buffer;
+  }
+
+  /** Goes on with another buffer. Each one stands for itself: it repeats the ranges that the one before may have. */
+  begin(buffer: PairBuffer): void {
+    this.#buffer = buffer;
+    this.#recentStripes.fill(-1);
+    this.#lastStripe = -1;
   }
 
   message(record: Buffer, position: number): void {
@@ -74,12 +90,22 @@ export class TermCollector implements TermSink {
     const hash = this.#hash;
     const last = Math.floor((fromOffset + count - 1) / OFFSETS_PER_RANGE);
     for (let range = Math.floor(fromOffset / OFFSETS_PER_RANGE); range <= last; range++) {
+      const repeated =
+        range === this.#lastRange &&
+        queueId === this.#lastQueueId &&
+        stripe === this.#lastStripe &&
+        topic === this.#lastTopic;
+      if (repeated) continue;
+      this.#lastTopic = topic;
+      this.#lastQueueId = queueId;
+      this.#lastRange = range;
+      this.#lastStripe = stripe;
       hashQueueRange(hash, topic, queueId, range);
       const slot = hash.low & (RECENT_SLOTS - 1);
       if (this.#recentStripes[slot] === stripe && this.#recentLows[slot] === hash.low) continue;
       this.#recentStripes[slot] = stripe;
       this.#recentLows[slot] = hash.low;
-      this.buffer.add(hash.high, hash.low, position);
+      this.#buffer.add(hash.high, hash.low, position);
     }
   }
 
@@ -88,7 +114,7 @@ export class TermCollector implements TermSink {
     hash.start(termKind.messageId);
     hash.bytes(bytes, start, end);
     hash.finish();
-    this.buffer.add(hash.high, hash.low, position);
+    this.#buffer.add(hash.high, hash.low, position);
   }
 
   #addKeys(record: Buffer, start: number, end: number, separator: number, position: number): void {
@@ -104,7 +130,7 @@ export class TermCollector implements TermSink {
         hash.bytes(record, topicStart, topicEnd);
         hash.bytes(record, at, keyEnd);
         hash.finish();
-        this.buffer.add(hash.high, hash.low, position);
+        this.#buffer.add(hash.high, hash.low, position);
         left--;
       }
       at = keyEnd + 1;

@@ -6,6 +6,7 @@ import { adminMethods } from './admin-service.js';
 import { type AdminSource } from './admin-source.js';
 
 const service = loadService('raftmq.admin.v1.Admin');
+const noAnswer = async () => ({ messages: [], nextPosition: null, missingBytes: 3 });
 let edge: EdgeFixture;
 let transfers: (number | null)[];
 let source: AdminSource;
@@ -35,6 +36,10 @@ beforeEach(() => {
       },
     },
     queueStats: () => [{ queueId: 0, minOffset: 1, maxOffset: 5 }],
+    queries: {
+      messages: { byId: noAnswer, byKey: noAnswer, list: noAnswer },
+      traces: { trace: () => Promise.reject(new MqError('MESSAGE_NOT_FOUND', 'no message')) },
+    },
     groupProgress: () => [
       { topic: 'orders', queueId: 0, committedOffset: 3, maxOffset: 5, inFlight: 2 },
     ],
@@ -149,6 +154,31 @@ describe('groups', () => {
     expect((await call('DeleteGroup', { name: 'workers' })).code).toBe(20000);
     expect((await call('DeleteGroup', { name: 'workers' })).code).toBe(40403);
     expect((await call('PutGroup', { group: { name: 'x y' } })).code).toBe(40003);
+  });
+});
+
+describe('messages', () => {
+  it('are asked for with what can be found', async () => {
+    expect(await call('GetMessage', { messageId: 'x' })).toMatchObject({
+      result: { code: 20000 },
+      messages: [],
+      missingBytes: 3,
+    });
+    const results = await Promise.all([
+      call<{ result: { code: number } }>('GetMessage', { messageId: '' }),
+      call<{ result: { code: number } }>('GetMessage', { messageId: 'x', topic: 'a/b' }),
+      call<{ result: { code: number } }>('QueryMessages', { topic: 't' }),
+      call<{ result: { code: number } }>('ListMessages', { topic: 't', start: 'SOMEWHERE' }),
+      call<{ result: { code: number } }>('ListMessages', {
+        topic: 't',
+        start: 'TIME',
+        startValue: -1,
+      }),
+      call<{ result: { code: number } }>('TraceMessage', { position: 5 }),
+    ]);
+    expect(results.map(({ result }) => result.code)).toEqual([
+      40009, 40002, 40000, 40000, 40000, 40401,
+    ]);
   });
 });
 

@@ -1,33 +1,25 @@
-import { isMqError, MqError } from '@raftmq/base';
+import { MqError } from '@raftmq/base';
 import {
   brokerDefaults,
   checkGroupName,
   checkTopicName,
   parseTopicType,
-  statusCode,
-  statusOf,
   topicNotFound,
 } from '@raftmq/protocol';
-import { loadService, RpcError, type ProtoMethod, type RawMethod } from '@raftmq/rpc';
-import { edgeCall, type EdgeCall } from '../handlers/edge-call.js';
+import { type RawMethod } from '@raftmq/rpc';
 import { READABLE, WRITABLE } from '../handlers/route-entries.js';
-import { reportUnexpected, type EdgeServices } from '../handlers/services.js';
+import { type EdgeServices } from '../handlers/services.js';
 import { type GroupConfig, type TopicConfig } from '../messaging.js';
-import { countCall } from '../ops/edge-probe.js';
 import {
   type SubscriptionConflict,
   type SubscriptionWatch,
 } from '../telemetry/subscription-watch.js';
+import { adminContext, asResult, atLeader, here, inResult } from './admin-method.js';
 import { type AdminSource } from './admin-source.js';
+import { messageMethods } from './message-methods.js';
 
-const SERVICE = 'raftmq.admin.v1.Admin';
 const QUEUES_MAX = 1_024;
 const MAX_ATTEMPTS_MAX = 1_000;
-
-interface Result {
-  readonly code: number;
-  readonly message: string;
-}
 
 type WireTopic = {
   readonly name: string;
@@ -37,12 +29,10 @@ type WireTopic = {
 };
 type WireGroup = { readonly name: string; readonly fifo: boolean; readonly maxAttempts: number };
 
-const DONE: Result = { code: statusCode.OK, message: 'OK' };
-
 /** The methods of `raftmq.admin.v1.Admin`. */
 export function adminMethods(services: EdgeServices, source: AdminSource): readonly RawMethod[] {
   const { messaging } = services;
-  const context: AdminContext = { services, methods: loadService(SERVICE) };
+  const context = adminContext(services);
   return [
     atLeader<{ topic: WireTopic | null; createOnly: boolean }>(
       context,
@@ -84,93 +74,8 @@ export function adminMethods(services: EdgeServices, source: AdminSource): reado
       transfer(source, target),
     ),
     here(context, 'GetRaftStatus', () => raftStatus(source)),
+    ...messageMethods(context, source.queries),
   ];
-}
-
-interface AdminContext {
-  readonly services: EdgeServices;
-  readonly methods: ReadonlyMap<string, ProtoMethod>;
-}
-
-/** How an outcome is put into the answer: these carry nothing else, … */
-const asResult = (result: Result): object => result;
-/** … these a list beside it. */
-const inResult = (result: Result, lists: object | void): object => ({ result, ...lists });
-
-/** A method that the group's leader answers, wherever it is called. */
-function atLeader<Request extends object>(
-  { services, methods }: AdminContext,
-  name: string,
-  shape: (result: Result, lists: object | void) => object,
-  handle: (request: Request) => Promise<object | void>,
-): RawMethod {
-  const { path, request: requests, response: responses } = methods.get(name)!;
-  const probe = services.probe.method(`Admin.${name}`);
-  return {
-    kind: 'unary',
-    path,
-    handler: async (bytes, context) => {
-      const startedMs = services.clock.monotonicMs();
-      const call = edgeCall(
-        context,
-        services.clock.wallMs(),
-        services.settings.requestTimeoutMaxMs,
-      );
-      const request = decodeRequest<Request>(requests, name, bytes);
-      let code: number = statusCode.OK;
-      let answer: Buffer;
-      try {
-        answer = await services.forwarder.unary(call, bytes, services.ownGroup, async () =>
-          responses.encode(shape(DONE, await handle(request))),
-        );
-      } catch (error) {
-        const result = failure(services, name, call, error);
-        code = result.code;
-        answer = responses.encode(shape(result));
-      }
-      countCall(probe, code, services.clock.monotonicMs() - startedMs);
-      return answer;
-    },
-  };
-}
-
-/** A method that the replica which was asked answers for itself. */
-function here({ services, methods }: AdminContext, name: string, handle: () => object): RawMethod {
-  const { path, response } = methods.get(name)!;
-  const probe = services.probe.method(`Admin.${name}`);
-  return {
-    kind: 'unary',
-    path,
-    handler: () => {
-      countCall(probe, statusCode.OK, 0);
-      return response.encode(handle());
-    },
-  };
-}
-
-function decodeRequest<Request extends object>(
-  codec: ProtoMethod['request'],
-  name: string,
-  bytes: Buffer,
-): Request {
-  try {
-    return codec.decode(bytes) as Request;
-  } catch (error) {
-    throw new MqError(
-      'BAD_REQUEST',
-      `the request is no ${name}Request: ${(error as Error).message}`,
-      { cause: error },
-    );
-  }
-}
-
-function failure(services: EdgeServices, name: string, call: EdgeCall, error: unknown): Result {
-  if (!isMqError(error)) reportUnexpected(services, `Admin.${name}`, error);
-  // To the replica that passed the call on this says: find another leader. It reads the gRPC status, not the result.
-  else if (error.code === 'HA_NOT_AVAILABLE' && call.hops > 0)
-    throw new RpcError('UNAVAILABLE', error.message, { cause: error });
-  const { code, message } = statusOf(error);
-  return { code, message };
 }
 
 function checkTopic(topic: WireTopic | null): TopicConfig {

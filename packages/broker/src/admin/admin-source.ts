@@ -1,5 +1,7 @@
 import { type RaftStatus } from '@raftmq/raft';
 import { type Messaging } from '../messaging.js';
+import { type MessageQueries } from '../query/message-queries.js';
+import { type MessageTraces } from '../query/message-trace.js';
 
 export interface QueueStats {
   readonly queueId: number;
@@ -33,6 +35,12 @@ export interface RaftStatusSource {
   transferLeadership(target: number | null): Promise<void>;
 }
 
+/** Finds messages, and what happened to them. */
+export interface QuerySource {
+  readonly messages: Pick<MessageQueries, 'byId' | 'byKey' | 'list'>;
+  readonly traces: Pick<MessageTraces, 'trace'>;
+}
+
 /** Everything that administration needs from the broker. */
 export interface AdminSource {
   readonly cluster: string;
@@ -44,4 +52,5 @@ export interface AdminSource {
   readonly raft: RaftStatusSource;
   readonly queueStats: (topic: string) => readonly QueueStats[];
   readonly groupProgress: (group: string) => readonly GroupProgress[];
+  readonly queries: QuerySource;
 }

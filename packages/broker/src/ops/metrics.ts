@@ -1,4 +1,5 @@
 import { type ProbedMetric } from '@raftmq/base';
+import { type MessageIndex } from '@raftmq/broker-store';
 import { type RaftProbe, type RaftStatus } from '@raftmq/raft';
 import { type RpcServerProbe } from '@raftmq/rpc';
 import { type MessagingProbe } from '../messaging-service/probe.js';
@@ -11,6 +12,7 @@ import { type EdgeProbe } from './edge-probe.js';
 import { type LiteStats } from '../lite/lite-table.js';
 import { type TimerProbe } from '../timers/probe.js';
 import { timerMetrics } from './timer-metrics.js';
+import { messageIndexMetrics } from './message-index-metrics.js';
 import { deliveryMetrics, raftMetrics, storeMetrics } from './replica-metrics.js';
 
 /** Everything that metrics are read from; all plain fields. */
@@ -48,6 +50,7 @@ export interface MetricsSource {
       readonly pendingBytes: number;
     };
   };
+  readonly messageIndex: Pick<MessageIndex, 'counters' | 'missingBytes' | 'runCount'>;
   readonly ready: () => boolean;
 }
 
@@ -57,6 +60,7 @@ export function brokerMetrics(source: MetricsSource): readonly ProbedMetric[] {
     ...edgeMetrics(source),
     ...raftMetrics(source),
     ...storeMetrics(source),
+    ...messageIndexMetrics(source),
     ...deliveryMetrics(source),
     ...timerMetrics(source),
     ...compatibilityMetrics(source),

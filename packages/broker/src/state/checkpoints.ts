@@ -1,6 +1,7 @@
 import { type CancelTimer, type Clock, type Logger } from '@raftmq/base';
 import {
   type CommitLogReader,
+  type MessageIndex,
   type QueueIndex,
   type RowChanges,
   type StateStore,
@@ -11,6 +12,7 @@ import { type BrokerStateMachine } from './state-machine.js';
 export interface CheckpointsOptions {
   readonly state: BrokerStateMachine;
   readonly queueIndex: QueueIndex;
+  readonly messageIndex?: Pick<MessageIndex, 'dropBelow'>;
   readonly stateStore: StateStore;
   /** For the position below which messages are gone. */
   readonly log: Pick<CommitLogReader, 'firstPosition'>;
@@ -111,6 +113,7 @@ export class Checkpoints {
     if (log.firstPosition > this.#droppedBelow) {
       this.#droppedBelow = log.firstPosition;
       queueIndex.dropBelow(log.firstPosition);
+      this.#options.messageIndex?.dropBelow(log.firstPosition);
     }
     this.#savedAppliedBytes = state.appliedBytes;
     const capture = state.capture();

@@ -259,6 +259,14 @@ export class MemoryLog {
     return Promise.resolve();
   }
 
+  indexAt(position: number): number {
+    return this.entries.findIndex((entry) => position < entryEnd(entry)) + 1;
+  }
+
+  entryAt(position: number): Promise<Entry | null> {
+    return Promise.resolve(this.entries[this.indexAt(position) - 1] ?? null);
+  }
+
   cachedRecord(position: number, sizeBytes: number): Buffer | null {
     return this.slow ? null : this.#record(position, sizeBytes);
   }

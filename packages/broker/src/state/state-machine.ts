@@ -10,6 +10,7 @@ import {
 } from '@raftmq/protocol';
 import {
   ENTRY_HEADER_SIZE_BYTES,
+  entryEnd,
   entryType,
   type Entry,
   type RoleStatus,
@@ -17,6 +18,7 @@ import {
 } from '@raftmq/raft';
 import {
   applyCommand,
+  commandTerms,
   decodeCommand,
   isCommandMagic,
   type ApplyContext,
@@ -25,6 +27,7 @@ import { indexHash } from './index-hash.js';
 import { type HalfRow } from './half-table.js';
 import { createStateProbe, type StateProbe } from './probe.js';
 import { type TimerNews } from './timers-row.js';
+import { type AppliedTermSink } from './terms.js';
 import { type ChangedRows, type DeliveryRow, type Tables, type TopicRow } from './tables.js';
 
 /** Who wants to know what changed: on the leader, those who serve clients. */
@@ -70,6 +73,7 @@ export class BrokerStateMachine implements StateMachine {
   #topicsVersion = 1;
   #role: RoleStatus = { role: 'follower', term: 0, leaderId: null, writable: false };
   #listener: StateListener | null = null;
+  #terms: AppliedTermSink | null = null;
   /** Deleted topics whose queue files wait for the next checkpoint: a crash before it must still find them. */
   #doomed = new Set<string>();
   #topicsDeleted: string[] = [];
@@ -124,6 +128,11 @@ export class BrokerStateMachine implements StateMachine {
     listener?.roleChanged(this.#role);
   }
 
+  /** Hands the terms of every entry applied from now on to an index. */
+  setTermSink(sink: AppliedTermSink | null): void {
+    this.#terms = sink;
+  }
+
   /**
    * @throws MqError VERSION_UNSUPPORTED for a record of a newer version, LOG_CORRUPTED for an impossible one: the
    *   replica must stop
@@ -135,6 +144,7 @@ export class BrokerStateMachine implements StateMachine {
     if (entry.type === entryType.records) this.#applyRecords(entry, results);
     this.#appliedIndex = entry.index;
     this.#appliedBytes += entry.frame.length;
+    this.#terms?.applied(entryEnd(entry));
   }
 
   roleChanged(status: RoleStatus): void {
@@ -224,11 +234,15 @@ export class BrokerStateMachine implements StateMachine {
   #applyRecord(entry: Entry, at: number, sizeBytes: number): unknown {
     const { frame } = entry;
     if (isStoredMessage(frame, at)) {
-      return this.#applyMessage(frame.subarray(at, at + sizeBytes), entry.position + at);
+      const record = frame.subarray(at, at + sizeBytes);
+      this.#terms?.message(record, entry.position + at);
+      return this.#applyMessage(record, entry.position + at);
     }
     if (isCommandMagic(frame.readUInt32BE(at + 4))) {
       this.probe.commandsApplied++;
-      return applyCommand(this.#context, decodeCommand(frame, at, sizeBytes));
+      const command = decodeCommand(frame, at, sizeBytes);
+      if (this.#terms !== null) commandTerms(command, this.#terms, entry.position);
+      return applyCommand(this.#context, command);
     }
     throw new MqError(
       'VERSION_UNSUPPORTED',

@@ -1,3 +1,4 @@
+import { type TermSink } from '@raftmq/broker-store';
 import { type BinaryReader, type BinaryWriter } from '../../pop/binary.js';
 import { type Tables } from '../tables.js';
 
@@ -27,4 +28,9 @@ export interface CommandKind<C> {
    * @returns what the proposal that waits for the command gets
    */
   apply(context: ApplyContext, command: C): unknown;
+  /**
+   * Names the messages that the command is about, so that a message trace finds it; left out when it is about none.
+   * @param position of the command's entry
+   */
+  terms?(command: C, sink: TermSink, position: number): void;
 }

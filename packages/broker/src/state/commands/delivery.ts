@@ -72,6 +72,9 @@ export const deliverKind: CommandKind<Deliver> = {
   },
   read: (reader) => ({ kind: 'deliver', ...readName(reader), ...readDeliver(reader) }),
   apply: deliver,
+  terms: ({ topic, queueId, runs }, sink, position) => {
+    for (const run of runs) sink.queueRange(topic, queueId, run.fromOffset, run.count, position);
+  },
 };
 
 export const ackKind: CommandKind<Ack> = {
@@ -93,6 +96,9 @@ export const ackKind: CommandKind<Ack> = {
     return { kind: 'ack', ...name, targets };
   },
   apply: ({ tables }, command) => ack(tables, command),
+  terms: ({ topic, queueId, targets }, sink, position) => {
+    for (const { offset } of targets) sink.queueRange(topic, queueId, offset, 1, position);
+  },
 };
 
 export const changeInvisibleKind: CommandKind<ChangeInvisible> = {
@@ -113,6 +119,9 @@ export const changeInvisibleKind: CommandKind<ChangeInvisible> = {
     return { kind: 'change-invisible', ...name, leaseId, invisibleMs, suspend, offsets };
   },
   apply: changeInvisible,
+  terms: ({ topic, queueId, offsets }, sink, position) => {
+    for (const offset of offsets) sink.queueRange(topic, queueId, offset, 1, position);
+  },
 };
 
 export const deadLetterKind: CommandKind<DeadLetter> = {
@@ -130,6 +139,8 @@ export const deadLetterKind: CommandKind<DeadLetter> = {
     tables.touched(row);
     return [outcome];
   },
+  terms: ({ topic, queueId, offset }, sink, position) =>
+    sink.queueRange(topic, queueId, offset, 1, position),
 };
 
 export const renewLeasesKind: CommandKind<RenewLeases> = {

@@ -1,4 +1,5 @@
 import { MqError } from '@raftmq/base';
+import { type TermSink } from '@raftmq/broker-store';
 import { BinaryReader, BinaryWriter } from '../../pop/binary.js';
 import { setClusterSecretKind, type SetClusterSecret } from './cluster-secret.js';
 import { type ApplyContext, type CommandKind } from './command-kind.js';
@@ -227,4 +228,9 @@ export function decodeCommand(bytes: Buffer, at: number, sizeBytes: number): Com
 /** Applies one command to the tables; see {@link CommandKind.apply}. */
 export function applyCommand(context: ApplyContext, command: Command): unknown {
   return (kinds[command.kind] as CommandKind<Command>).apply(context, command);
+}
+
+/** Gives `sink` what the command can be found by; see {@link CommandKind.terms}. */
+export function commandTerms(command: Command, sink: TermSink, position: number): void {
+  (kinds[command.kind] as CommandKind<Command>).terms?.(command, sink, position);
 }

@@ -1,5 +1,5 @@
 import { assert, MqError, writeInt64 } from '@raftmq/base';
-import { storedTopic } from '@raftmq/protocol';
+import { storedMessageId, storedTopic } from '@raftmq/protocol';
 import { type CommandKind } from './command-kind.js';
 import { timerKey, type TimerName } from '../timers-row.js';
 
@@ -60,6 +60,10 @@ export const putTimerKind: CommandKind<PutTimer> = {
     tables.cold.put(timerKey(dueMs, id), record);
     timers.put({ dueMs, id, record });
     return id;
+  },
+  terms: ({ record }, sink, position) => {
+    const messageId = storedMessageId(record);
+    if (messageId !== null) sink.messageId(messageId, position);
   },
 };
 
