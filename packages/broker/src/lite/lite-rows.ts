@@ -130,7 +130,6 @@ export class LiteClientRow {
     const client = new LiteClientRow(topic, group, decodeURIComponent(clientId));
     for (let left = reader.count(1); left > 0; left--) client.ids.add(reader.varint());
     reader.finish();
-    for (const id of client.ids) client.ready.add(id);
     return client;
   }
 }

@@ -176,7 +176,10 @@ export class LiteTable {
       const client = LiteClientRow.decode(key, row);
       const parent = this.#open(client.topic);
       parent.clients.set(`${client.group}/${client.clientId}`, client);
-      for (const id of client.ids) addSubscriber(parent, client, id);
+      for (const id of client.ids) {
+        addReady(parent, client, id);
+        addSubscriber(parent, client, id);
+      }
     } else return false;
     return true;
   }
@@ -209,8 +212,13 @@ export class LiteTable {
 
 function join(parent: LiteParent, client: LiteClientRow, id: number): void {
   client.ids.add(id);
-  client.ready.add(id);
+  addReady(parent, client, id);
   addSubscriber(parent, client, id);
+}
+
+/** Without a message there is nothing to look for until one arrives. */
+function addReady(parent: LiteParent, client: LiteClientRow, id: number): void {
+  if ((parent.byId.get(id)?.messages ?? 0) > 0) client.ready.add(id);
 }
 
 function addSubscriber(parent: LiteParent, client: LiteClientRow, id: number): void {

@@ -17,14 +17,15 @@ export function readyLiteTurns(
 ): readonly QueueTurn[] {
   const client = tables.lite.client(topic, group, clientId);
   if (client === undefined) return [];
+  const deliveries = tables.groups.get(group)?.deliveries;
   const turns: QueueTurn[] = [];
   for (const id of client.ready) {
     const lite = tables.lite.byId(topic, id);
-    const state = tables.delivery(group, topic, id)?.state;
+    const { nextOffset = 0, open = 0 } = deliveries?.progress(topic, id) ?? {};
     const known = view.lite.get(id);
-    const next = Math.max(state?.nextOffset ?? 0, known?.scanFrom ?? 0);
+    const next = Math.max(nextOffset, known?.scanFrom ?? 0);
     const waiting = lite !== undefined && next < lite.endOffset;
-    if (!waiting && (state?.openCount ?? 0) === 0) {
+    if (!waiting && open === 0) {
       client.ready.delete(id);
       if (known?.busy !== true) view.lite.delete(id);
       continue;

@@ -13,12 +13,15 @@ export function queueStats(tables: Tables, queueIndex: QueueIndex, topic: string
   }));
 }
 
-/** How far a consumer group is, in every queue that it has ever read; none for an unknown group. */
+/**
+ * How far a consumer group is, in every queue that it has ever read; none for an unknown group. Of lite topics only
+ * those in which something is in flight, or just was.
+ */
 export function groupProgress(tables: Tables, group: string): GroupProgress[] {
   const progress: GroupProgress[] = [];
-  for (const [topic, rows] of tables.groups.get(group)?.deliveries ?? []) {
+  for (const [topic, rows] of tables.groups.get(group)?.deliveries.topics() ?? []) {
     const config = tables.topics.get(topic);
-    for (const row of rows.values()) {
+    for (const row of rows) {
       progress.push({
         topic,
         queueId: row.queueId,

@@ -1,15 +1,18 @@
 import { type RowChanges } from '@raftmq/broker-store';
 import { type GroupConfig, type TopicConfig } from '../messaging.js';
 import { type BinaryReader, BinaryWriter } from '../pop/binary.js';
-import { newDelivery, readDeliveryRow, writeDeliveryRow, type Delivery } from '../pop/rows.js';
+import { readDeliveryRow } from '../pop/rows.js';
 import { isLiteQueueId } from '../lite/lite-queue-ids.js';
 import { LiteTable } from '../lite/lite-table.js';
 import { type LeaseSequence } from '../pop/delivery.js';
 import { readGroup, readTopic, writeGroup, writeTopic } from './config-codec.js';
+import { DeliveryRow, GroupDeliveries } from './group-deliveries.js';
 import { ColdRows, type ColdStore } from './cold-rows.js';
 import { HalfTable } from './half-table.js';
 import { rowVersion, openRow } from './row-format.js';
 import { TimersRow } from './timers-row.js';
+
+export { DeliveryRow } from './group-deliveries.js';
 
 /** A row of the state, in memory; encoded when a checkpoint or a digest asks for it. */
 interface Row {
@@ -92,30 +95,6 @@ export class TopicRow implements Row {
   }
 }
 
-/** Where a group stands in one queue. */
-export class DeliveryRow implements Row {
-  readonly key: string;
-  readonly group: string;
-  readonly topic: string;
-  readonly queueId: number;
-  changed = false;
-  /** It changed in a way that those who wait should know of; see {@link Tables.takeTouched}. */
-  touched = false;
-  state: Delivery;
-
-  constructor(group: string, topic: string, queueId: number, state: Delivery) {
-    this.key = `delivery/${group}/${topic}/${queueId}`;
-    this.group = group;
-    this.topic = topic;
-    this.queueId = queueId;
-    this.state = state;
-  }
-
-  encode(): Buffer {
-    return writeDeliveryRow(this.state);
-  }
-}
-
 /**
  * What deliveries of one group in one queue are planned for: it grows when the topic is made anew, and when the group is
  * put somewhere else in the queue.
@@ -129,11 +108,11 @@ export class GroupRow implements Row {
   readonly key: string;
   changed = false;
   config: GroupConfig;
-  /** By topic, then by queue id. */
-  readonly deliveries = new Map<string, Map<number, DeliveryRow>>();
+  readonly deliveries: GroupDeliveries;
 
   constructor(config: GroupConfig) {
     this.key = `group/${config.name}`;
+    this.deliveries = new GroupDeliveries(config.name);
     this.config = config;
   }
 
@@ -291,10 +270,7 @@ export class Tables {
     this.#drop(row);
     for (const queue of row.queues) if (queue !== undefined) this.#drop(queue);
     for (const group of this.groups.values()) {
-      for (const delivery of group.deliveries.get(row.config.name)?.values() ?? []) {
-        this.#drop(delivery);
-      }
-      group.deliveries.delete(row.config.name);
+      for (const key of group.deliveries.drop(row.config.name)) this.#deleted.add(key);
     }
     this.lite.dropParent(row.config.name);
     this.halves.removeTopic(row.config.name);
@@ -310,20 +286,14 @@ export class Tables {
   deleteGroup(row: GroupRow): void {
     this.groups.delete(row.config.name);
     this.#drop(row);
-    for (const rows of row.deliveries.values()) {
-      for (const delivery of rows.values()) this.#drop(delivery);
-    }
+    for (const key of row.deliveries.drop()) this.#deleted.add(key);
     this.lite.dropGroup(row.config.name);
   }
 
   /** Drops where all groups stand in one queue. */
   dropDeliveries(topic: string, queueId: number): void {
     for (const group of this.groups.values()) {
-      const rows = group.deliveries.get(topic);
-      const row = rows?.get(queueId);
-      if (rows === undefined || row === undefined) continue;
-      rows.delete(queueId);
-      this.#drop(row);
+      for (const key of group.deliveries.drop(topic, queueId)) this.#deleted.add(key);
     }
   }
 
@@ -344,27 +314,21 @@ export class Tables {
   }
 
   delivery(group: string, topic: string, queueId: number): DeliveryRow | undefined {
-    return this.groups.get(group)?.deliveries.get(topic)?.get(queueId);
+    const row = this.groups.get(group);
+    return row?.deliveries.get(topic, queueId, row.config.fifo);
   }
 
   /** The row, made when there is none. */
   openDelivery(group: GroupRow, topic: string, queueId: number): DeliveryRow {
-    let rows = group.deliveries.get(topic);
-    if (rows === undefined) group.deliveries.set(topic, (rows = new Map<number, DeliveryRow>()));
-    let row = rows.get(queueId);
-    if (row === undefined) {
-      row = new DeliveryRow(group.config.name, topic, queueId, newDelivery(group.config.fifo));
-      rows.set(queueId, row);
-      this.#deleted.delete(row.key);
-    }
+    const { row, made } = group.deliveries.open(topic, queueId, group.config.fifo);
+    if (made) this.#deleted.delete(row.key);
     return row;
   }
 
+  /** Without lite topics in which nothing is in flight. */
   *deliveries(): Iterable<DeliveryRow> {
     for (const group of this.groups.values()) {
-      for (const rows of group.deliveries.values()) {
-        yield* rows.values();
-      }
+      yield* group.deliveries.active();
     }
   }
 
@@ -377,8 +341,10 @@ export class Tables {
       yield topic;
       for (const queue of topic.queues) if (queue !== undefined) yield queue;
     }
-    yield* this.groups.values();
-    yield* this.deliveries();
+    for (const group of this.groups.values()) {
+      yield group;
+      yield* group.deliveries.saved(group.config.fifo);
+    }
     yield* this.lite.rows();
     yield this.halves.numbers;
     yield* this.halves.rows();
@@ -390,6 +356,7 @@ export class Tables {
     for (const row of this.#changed) {
       row.changed = false;
       if (!this.#deleted.has(row.key)) puts.set(row.key, row.encode());
+      if (row instanceof DeliveryRow) this.groups.get(row.group)?.deliveries.rest(row);
     }
     const deletes = this.#deleted;
     this.#changed = [];
@@ -428,6 +395,7 @@ export class Tables {
       const group = this.groups.get(name) ?? openRow(row, key).fail('belongs to no group');
       const delivery = this.openDelivery(group, topicOrQueue, Number(queue));
       delivery.state = readDeliveryRow(row, key);
+      group.deliveries.rest(delivery);
     } else openRow(row, key).fail('belongs to an unknown table');
   }
 
@@ -442,7 +410,8 @@ function readWhole<T>(reader: BinaryReader, read: (reader: BinaryReader) => T): 
   return value;
 }
 
-/** Topics and groups come before what hangs on them. */
+/** What others hang on comes first. */
 function loadRank(key: string): number {
-  return key.startsWith('topic/') || key.startsWith('group/') ? 0 : 1;
+  if (key.startsWith('topic/') || key.startsWith('group/')) return 0;
+  return key.startsWith('lite-client/') ? 2 : 1;
 }

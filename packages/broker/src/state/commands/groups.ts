@@ -48,8 +48,7 @@ function putGroup(context: ApplyContext, command: PutGroup): MqError | null {
   }
   if (ifMissing) return null;
   if (config.fifo !== row.config.fifo) {
-    const deliveries = [...row.deliveries.values()].flatMap((rows) => [...rows.values()]);
-    const busy = deliveries.find((delivery) => !delivery.state.quiet);
+    const busy = [...row.deliveries.active()].find((delivery) => !delivery.state.quiet);
     if (busy !== undefined) {
       return new MqError(
         'PRECONDITION_FAILED',
@@ -57,7 +56,7 @@ function putGroup(context: ApplyContext, command: PutGroup): MqError | null {
           'ordered and concurrent delivery can be exchanged only when everything handed out is acknowledged',
       );
     }
-    for (const delivery of deliveries) {
+    for (const delivery of row.deliveries.wakeAll(config.fifo)) {
       delivery.state = newDelivery(config.fifo, delivery.state.nextOffset, index);
       tables.changed(delivery);
     }
