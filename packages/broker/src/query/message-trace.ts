@@ -108,9 +108,9 @@ export class MessageTraces {
   #groups(target: TraceTarget): GroupConsumeStatus[] {
     const statuses: GroupConsumeStatus[] = [];
     for (const { config, deliveries } of this.#source.tables.groups.values()) {
-      const rows = deliveries.get(target.topic);
-      if (rows === undefined) continue;
-      const status = statusOf(rows.get(target.queueId), target.queueOffset);
+      if (!deliveries.has(target.topic)) continue;
+      const row = deliveries.get(target.topic, target.queueId, config.fifo);
+      const status = statusOf(row, target.queueOffset);
       statuses.push({ group: config.name, status });
     }
     return statuses.sort((a, b) => (a.group < b.group ? -1 : 1));
