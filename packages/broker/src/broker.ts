@@ -269,6 +269,7 @@ export class Broker {
       state: state.probe,
       messaging: this.#messaging.probe,
       waitingPolls: () => this.#messaging.waitingPolls,
+      transactions: this.#messaging.transactions,
       lite: () => state.tables.lite.stats(),
       timers: {
         probe: this.#messaging.timers.probe,

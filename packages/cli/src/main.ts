@@ -64,6 +64,18 @@ const COMMANDS: Readonly<Record<string, { readonly summary: string; readonly loa
     summary: 'show the progress and the lag of a consumer group',
     load: async () => (await import('./commands/group-describe.js')).groupDescribeCommand,
   },
+  'transaction get': {
+    summary: 'show what became of a transaction',
+    load: async () => (await import('./commands/transaction-get.js')).transactionGetCommand,
+  },
+  'transaction list': {
+    summary: 'list transactions without a decision',
+    load: async () => (await import('./commands/transaction-list.js')).transactionListCommand,
+  },
+  'transaction resume': {
+    summary: 'ask again about parked transactions',
+    load: async () => (await import('./commands/transaction-resume.js')).transactionResumeCommand,
+  },
   'cluster list': {
     summary: 'list broker groups, replicas and leaders',
     load: async () => (await import('./commands/cluster-list.js')).clusterListCommand,

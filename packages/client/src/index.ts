@@ -9,6 +9,8 @@ export {
   type SubscriptionConflict,
   type TopicInfo,
   type TopicStatus,
+  type TransactionInfo,
+  type TransactionMessage,
 } from './admin/model.js';
 export { type LiteSubscriptions } from './consumer/lite-subscriptions.js';
 export { MessageView } from './consumer/message-view.js';

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { MqError } from '@raftmq/base';
+import { encodeStoredMessage, prepareStoredMessage } from '@raftmq/protocol';
 import { loadService, type RpcError } from '@raftmq/rpc';
 import { callContext, callUnary, EdgeFixture } from '../handlers/edge-fixture.js';
 import { adminMethods } from './admin-service.js';
@@ -178,6 +179,74 @@ describe('messages', () => {
     ]);
     expect(results.map(({ result }) => result.code)).toEqual([
       40009, 40002, 40000, 40000, 40000, 40401,
+    ]);
+  });
+});
+
+describe('transactions', () => {
+  const status = {
+    transactionId: 't',
+    topic: 'orders',
+    state: 'pending',
+    clientId: 'c',
+    bodySizeBytes: 4,
+    storedAtMs: 5,
+    checks: 2,
+    nextCheckAtMs: 9,
+    parkedAtMs: null,
+    decidedAtMs: null,
+    decidedByCheck: false,
+  } as const;
+
+  it('are shown by id, open ones with their message', async () => {
+    edge.messaging.transactions.statuses = [status];
+    const message = {
+      messageId: 't',
+      body: Buffer.from('body'),
+      tag: 'tag',
+      keys: ['k'],
+      userProperties: ['name', 'value'],
+      messageGroup: null,
+      traceContext: null,
+      bornTimestampMs: 3,
+      bornHost: 'h',
+      gzip: false,
+    };
+    edge.messaging.transactions.stored = encodeStoredMessage(prepareStoredMessage(message, 'T'));
+    expect(await call('GetTransaction', { transactionId: 't' })).toMatchObject({
+      result: { code: 20000 },
+      transactions: [
+        {
+          state: 'pending',
+          nextCheckAtMs: 9,
+          parkedAtMs: 0,
+          message: { tag: 'tag', userProperties: { name: 'value' }, body: Buffer.from('body') },
+        },
+      ],
+    });
+    for (const transactionId of ['u', ' '])
+      expect(await call('GetTransaction', { transactionId })).toMatchObject({
+        result: { code: 40008 },
+      });
+  });
+
+  it('are listed and resumed', async () => {
+    edge.messaging.transactions.statuses = [status];
+    expect(await call('ListTransactions', { state: 'parked', topic: 'orders' })).toMatchObject({
+      transactions: [{ transactionId: 't', checks: 2 }],
+    });
+    await call('ListTransactions', { countMax: 7 });
+    expect(edge.messaging.transactions.lists).toEqual([
+      { topic: 'orders', state: 'parked', countMax: 100 },
+      { topic: null, state: null, countMax: 7 },
+    ]);
+    for (const bad of [{ state: 'committed' }, { countMax: -1 }, { countMax: 10_001 }])
+      expect(await call('ListTransactions', bad)).toMatchObject({ result: { code: 40000 } });
+    expect(await call('ResumeTransactions', { topic: 'orders' })).toMatchObject({ count: 3 });
+    await call('ResumeTransactions', { transactionId: 't' });
+    expect(edge.messaging.transactions.resumed).toEqual([
+      { topic: 'orders', id: null },
+      { topic: null, id: 't' },
     ]);
   });
 });

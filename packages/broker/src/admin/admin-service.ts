@@ -17,6 +17,7 @@ import {
 import { adminContext, asResult, atLeader, here, inResult } from './admin-method.js';
 import { type AdminSource } from './admin-source.js';
 import { messageMethods } from './message-methods.js';
+import { transactionMethods } from './transaction-methods.js';
 
 const QUEUES_MAX = 1_024;
 const MAX_ATTEMPTS_MAX = 1_000;
@@ -75,6 +76,7 @@ export function adminMethods(services: EdgeServices, source: AdminSource): reado
     ),
     here(context, 'GetRaftStatus', () => raftStatus(source)),
     ...messageMethods(context, source.queries),
+    ...transactionMethods(context),
   ];
 }
 

@@ -3,6 +3,7 @@ import { type MessageIndex } from '@raftmq/broker-store';
 import { type RaftProbe, type RaftStatus } from '@raftmq/raft';
 import { type RpcServerProbe } from '@raftmq/rpc';
 import { type MessagingProbe } from '../messaging-service/probe.js';
+import { type TransactionProbe } from '../messaging-service/transactions/probe.js';
 import { type StateProbe } from '../state/probe.js';
 import { type ClientRegistry } from '../telemetry/client-registry.js';
 import { type SubscriptionWatch } from '../telemetry/subscription-watch.js';
@@ -14,6 +15,14 @@ import { type TimerProbe } from '../timers/probe.js';
 import { timerMetrics } from './timer-metrics.js';
 import { messageIndexMetrics } from './message-index-metrics.js';
 import { deliveryMetrics, raftMetrics, storeMetrics } from './replica-metrics.js';
+import { transactionMetrics } from './transaction-metrics.js';
+
+/** What metrics show of transactions. */
+export interface TransactionsSource {
+  readonly probe: TransactionProbe;
+  readonly parkedCount: number;
+  pendingByTopic(): ReadonlyMap<string, number>;
+}
 
 /** Everything that metrics are read from; all plain fields. */
 export interface MetricsSource {
@@ -32,6 +41,7 @@ export interface MetricsSource {
   readonly state: StateProbe;
   readonly messaging: MessagingProbe;
   readonly waitingPolls: () => number;
+  readonly transactions: TransactionsSource;
   readonly lite: () => LiteStats;
   readonly timers: {
     readonly probe: TimerProbe;
@@ -62,6 +72,7 @@ export function brokerMetrics(source: MetricsSource): readonly ProbedMetric[] {
     ...storeMetrics(source),
     ...messageIndexMetrics(source),
     ...deliveryMetrics(source),
+    ...transactionMetrics(source),
     ...timerMetrics(source),
     ...compatibilityMetrics(source),
   ];

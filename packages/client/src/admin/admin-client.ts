@@ -19,12 +19,15 @@ import {
   type RaftReplicaStatus,
   type TopicInfo,
   type TopicStatus,
+  type TransactionInfo,
 } from './model.js';
 import {
   type WireAdminResult,
   type WireListGroups,
   type WireListTopics,
   type WireRaftStatus,
+  type WireResumed,
+  type WireTransactions,
 } from './wire.js';
 
 /** Give NameServers, brokers, or both; NameServers are asked first. */
@@ -137,6 +140,63 @@ export class AdminClient {
         conflicts: entry.conflicts,
       })),
     );
+  }
+
+  /**
+   * What is known of a transaction, open or over.
+   * @throws MqError INVALID_TRANSACTION_ID when no broker group knows it
+   */
+  async transaction(transactionId: string): Promise<readonly TransactionInfo[]> {
+    const found = await this.#transactions('GetTransaction', { transactionId });
+    if (found.length > 0) return found;
+    throw new MqError(
+      'INVALID_TRANSACTION_ID',
+      `no transaction ${JSON.stringify(transactionId)} is known; outcomes are kept for a while only (broker setting transactionOutcomeMs)`,
+    );
+  }
+
+  /** Transactions without a decision, oldest first; at most `countMax` of each broker group. */
+  transactions(
+    filter: { readonly topic?: string; readonly state?: 'pending' | 'parked' } = {},
+    countMax = 100,
+  ): Promise<readonly TransactionInfo[]> {
+    const { topic = '', state = '' } = filter;
+    return this.#transactions('ListTransactions', { topic, state, countMax });
+  }
+
+  /**
+   * Lets brokers ask producers again about parked transactions: one, those of a topic, or all.
+   * @returns how many
+   */
+  async resumeTransactions(filter: {
+    readonly topic?: string;
+    readonly transactionId?: string;
+  }): Promise<number> {
+    const { topic = '', transactionId = '' } = filter;
+    const answers = await this.#askAll<WireResumed>(
+      'ResumeTransactions',
+      { topic, transactionId },
+      'INVALID_TRANSACTION_ID',
+    );
+    return answers.reduce((sum, { answer }) => sum + answer.count, 0);
+  }
+
+  async #transactions(method: string, request: object): Promise<readonly TransactionInfo[]> {
+    const perGroup = await this.#askAll<WireTransactions>(
+      method,
+      request,
+      'INVALID_TRANSACTION_ID',
+    );
+    const found = perGroup.flatMap(({ group, answer }) =>
+      answer.transactions.map((entry) => ({
+        brokerGroup: group,
+        ...entry,
+        nextCheckAtMs: entry.nextCheckAtMs === 0 ? null : entry.nextCheckAtMs,
+        parkedAtMs: entry.parkedAtMs === 0 ? null : entry.parkedAtMs,
+        decidedAtMs: entry.decidedAtMs === 0 ? null : entry.decidedAtMs,
+      })),
+    );
+    return found.sort((a, b) => a.storedAtMs - b.storedAtMs);
   }
 
   /** Raft's view of every replica that is known or configured; replicas that do not answer are `up: false`. */

@@ -99,3 +99,37 @@ export interface RaftGroupStatus {
   readonly leader: number;
   readonly replicas: readonly RaftReplicaStatus[];
 }
+
+/** A transaction as one broker group has it. */
+export interface TransactionInfo {
+  readonly brokerGroup: string;
+  /** The id of its message. */
+  readonly transactionId: string;
+  readonly topic: string;
+  /** `pending`, `parked`, `committed`, `rolled-back` or `discarded`: parked, and given up at the limit. */
+  readonly state: string;
+  /** Who sent the message. */
+  readonly clientId: string;
+  readonly bodySizeBytes: number;
+  /** Unix milliseconds, as all times here. */
+  readonly storedAtMs: number;
+  /** Times that producers were asked. */
+  readonly checks: number;
+  readonly nextCheckAtMs: number | null;
+  readonly parkedAtMs: number | null;
+  readonly decidedAtMs: number | null;
+  /** Decided in answer to a question of the broker. */
+  readonly decidedByCheck: boolean;
+  /** Of an open transaction, when it was asked for by its id. */
+  readonly message: TransactionMessage | null;
+}
+
+export interface TransactionMessage {
+  readonly tag: string;
+  readonly keys: readonly string[];
+  readonly userProperties: Readonly<Record<string, string>>;
+  readonly messageGroup: string;
+  readonly bornTimestampMs: number;
+  readonly bornHost: string;
+  readonly body: Buffer;
+}

@@ -1,5 +1,7 @@
 import { type SubscriptionConflict } from './model.js';
 
+import { type TransactionMessage } from './model.js';
+
 /* The messages of raftmq.admin.v1 that this package reads, as the generic codec shows them. */
 
 export interface WireAdminResult {
@@ -62,4 +64,27 @@ export interface WireRaftStatus {
     readonly grpcAddress: string;
     readonly raftAddress: string;
   }[];
+}
+
+export interface WireTransactions {
+  readonly result: WireAdminResult | null;
+  readonly transactions: readonly {
+    readonly transactionId: string;
+    readonly topic: string;
+    readonly state: string;
+    readonly clientId: string;
+    readonly bodySizeBytes: number;
+    readonly storedAtMs: number;
+    readonly checks: number;
+    readonly nextCheckAtMs: number;
+    readonly parkedAtMs: number;
+    readonly decidedAtMs: number;
+    readonly decidedByCheck: boolean;
+    readonly message: TransactionMessage | null;
+  }[];
+}
+
+export interface WireResumed {
+  readonly result: WireAdminResult | null;
+  readonly count: number;
 }
