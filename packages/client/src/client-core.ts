@@ -164,6 +164,9 @@ export class ClientCore {
           received: (settings) => {
             this.#settings = readServerSettings(this.#settings, settings);
           },
+          orphaned: (orphan) => {
+            this.#role.orphaned?.(orphan, this.#brokers.get(target.name)?.target ?? target);
+          },
         },
         this.#logger,
       );

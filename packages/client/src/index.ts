@@ -26,4 +26,10 @@ export { type ClientCredentials, type ClientOptions } from './options.js';
 export { type DeliveryTimeInput } from './producer/delivery-time.js';
 export { type MessageInput, type SendReceipt } from './producer/message.js';
 export { Producer, type ProducerOptions } from './producer/producer.js';
+export {
+  type Transaction,
+  type TransactionChecker,
+  type TransactionOptions,
+  type TransactionResolution,
+} from './producer/transaction.js';
 export { type BrokerTarget, type Route } from './route-cache.js';

@@ -26,6 +26,7 @@ export const messagingPath = {
   recallMessage: `${SERVICE}RecallMessage`,
   notifyClientTermination: `${SERVICE}NotifyClientTermination`,
   syncLiteSubscription: `${SERVICE}SyncLiteSubscription`,
+  endTransaction: `${SERVICE}EndTransaction`,
   telemetry: `${SERVICE}Telemetry`,
 } as const;
 

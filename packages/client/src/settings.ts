@@ -4,9 +4,11 @@ import {
   type DurationMessage,
   durationMs,
   type Endpoints,
+  type OrphanedTransaction,
   settingsDefaults,
 } from '@raftmq/protocol';
 import { CLIENT_VERSION } from './headers.js';
+import { type BrokerTarget } from './route-cache.js';
 
 /** The part of the generic Settings message that clients read. */
 export interface WireSettings {
@@ -139,6 +141,8 @@ export interface ClientRole {
   readonly subscriptions: () => readonly Subscription[];
   /** How long polls wait; for consumers. */
   readonly longPollingMs: number;
+  /** A broker asks what became of a transaction; for producers. */
+  readonly orphaned?: (orphan: OrphanedTransaction, broker: BrokerTarget) => void;
 }
 
 const NODE_JS = 8;

@@ -1,5 +1,9 @@
 import { errorText, type Logger } from '@raftmq/base';
-import { statusCode } from '@raftmq/protocol';
+import {
+  decodeRecoverOrphanedTransaction,
+  type OrphanedTransaction,
+  statusCode,
+} from '@raftmq/protocol';
 import { type RpcStream } from '@raftmq/rpc';
 import { type MessagingRpc, type TelemetryCommand, telemetryCodec } from './messaging-rpc.js';
 import { clientLimits } from './options.js';
@@ -10,12 +14,14 @@ export interface TelemetryOwner {
   /** Our settings as they are now. */
   settings(): object;
   received(settings: WireSettings): void;
+  /** The broker asks what became of a transaction. */
+  orphaned(orphan: OrphanedTransaction): void;
 }
 
 /**
  * The Telemetry stream to one broker: says who we are, hears what the server decides. A stream that ends is opened
- * again after a second, at the next address if there are several. Commands other than settings ask for abilities that
- * this client does not claim, and are passed over.
+ * again after a second, at the next address if there are several. Commands other than settings and questions about
+ * transactions ask for abilities that this client does not claim, and are passed over.
  */
 export class TelemetrySession {
   readonly #rpc: MessagingRpc;
@@ -79,6 +85,8 @@ export class TelemetrySession {
   #onCommand(bytes: Buffer): void {
     let command: TelemetryCommand;
     try {
+      const orphan = decodeRecoverOrphanedTransaction(bytes);
+      if (orphan !== null) return this.#owner.orphaned(orphan);
       command = telemetryCodec().decode(bytes);
     } catch (error) {
       this.#logger.warn({ error: errorText(error) }, 'telemetry command not understood');

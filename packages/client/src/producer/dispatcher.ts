@@ -196,8 +196,10 @@ function receiptOf(
   offsetUnknown: boolean,
 ): SendOutcome {
   if (!isOk(entry.status)) return statusToError(entry.status);
+  const messageId = entry.messageId === '' || offsetUnknown ? message.messageId : entry.messageId;
   return {
-    messageId: entry.messageId === '' || offsetUnknown ? message.messageId : entry.messageId,
+    messageId,
+    transactionId: entry.transactionId === '' ? messageId : entry.transactionId,
     topic,
     queueOffset: offsetUnknown || entry.recallHandle !== '' ? -1 : entry.offset,
     brokerName,

@@ -23,6 +23,8 @@ export interface MessageInput extends DeliveryTimeInput {
 /** Where a message was stored. */
 export interface SendReceipt {
   readonly messageId: string;
+  /** For `commit` and `rollback`; the message id. */
+  readonly transactionId: string;
   readonly topic: string;
   /** -1 when the server does not say, or the message waits for its delivery time. */
   readonly queueOffset: number;

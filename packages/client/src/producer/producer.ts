@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { isMqError, MqError } from '@raftmq/base';
-import { clientType, type OutgoingMessage } from '@raftmq/protocol';
+import { clientType, messageType, type OutgoingMessage } from '@raftmq/protocol';
 import { ClientCore } from '../client-core.js';
 import { MessageIdGenerator } from '../ids.js';
 import { type ClientOptions } from '../options.js';
@@ -10,6 +10,12 @@ import { SendDispatcher, type SendOutcome } from './dispatcher.js';
 import { type BatchLimits, Lane, type SendUnit } from './lane.js';
 import { type MessageInput, type SendReceipt, toOutgoing } from './message.js';
 import { recallMessage } from './recall.js';
+import {
+  type Transaction,
+  type TransactionChecker,
+  TransactionEnder,
+  type TransactionOptions,
+} from './transaction.js';
 
 export interface ProducerOptions extends ClientOptions {
   /** Topics whose routes are fetched at the start; others are fetched at their first send. */
@@ -33,6 +39,10 @@ export interface ProducerOptions extends ClientOptions {
   readonly pendingMessagesMax?: number;
   /** Body bytes waiting or under way. Default 64 MiB. */
   readonly pendingBytesMax?: number;
+  /** Needed for transactions: says what became of those that nobody ended. */
+  readonly checker?: TransactionChecker;
+  /** Questions of brokers about transactions that are answered at the same time. Default 64. */
+  readonly checksMax?: number;
   /** What the delay levels mean; as the brokers' setting of this name. Default: RocketMQ's 18 levels. */
   readonly messageDelayLevel?: string;
 }
@@ -50,6 +60,7 @@ const MESSAGE_OVERHEAD_BYTES = 200;
 export class Producer {
   readonly #core: ClientCore;
   readonly #dispatcher: SendDispatcher;
+  readonly #transactions: TransactionEnder;
   readonly #ids = new MessageIdGenerator();
   readonly #bornHost = hostname();
   readonly #topics: Set<string>;
@@ -78,10 +89,14 @@ export class Producer {
         topics: () => [...this.#topics],
         subscriptions: () => [],
         longPollingMs: 0,
+        orphaned: (orphan, broker) => this.#transactions.asked(orphan, broker),
       },
       defaultProducerSettings,
     );
-    this.#dispatcher = new SendDispatcher(this.#core, options.attemptsMax ?? 5);
+    const attemptsMax = options.attemptsMax ?? 5;
+    this.#dispatcher = new SendDispatcher(this.#core, attemptsMax);
+    const { checker = null, checksMax = 64 } = options;
+    this.#transactions = new TransactionEnder(this.#core, attemptsMax, checker, checksMax);
     this.#plainLimits = {
       messagesMax: options.batchMessagesMax ?? 32,
       bytesMax: options.batchBytesMax ?? MIB,
@@ -104,12 +119,24 @@ export class Producer {
 
   /**
    * Sends one message.
+   * @param transaction from `beginTransaction`: consumers get the message once that is committed
    * @throws MqError TOO_MANY_REQUESTS at a limit of this producer or of the server; REQUEST_TIMEOUT when the outcome is
    *   unknown; the code of a refusal otherwise
    */
-  async send(input: MessageInput): Promise<SendReceipt> {
-    const receipts = await this.#enqueue([input], true);
-    return receipts[0]!;
+  async send(input: MessageInput, transaction?: Transaction): Promise<SendReceipt> {
+    transaction?.take();
+    const receipts = await this.#enqueue([input], transaction === undefined, transaction);
+    const receipt = receipts[0]!;
+    transaction?.stored(receipt);
+    return receipt;
+  }
+
+  /**
+   * Begins a transaction, for one message of a topic of type TRANSACTION.
+   * @throws MqError PRECONDITION_FAILED when the producer has no checker, or does not run
+   */
+  beginTransaction(options: TransactionOptions = {}): Transaction {
+    return this.#transactions.begin(options);
   }
 
   /**
@@ -162,12 +189,16 @@ export class Producer {
     await this.#core.stop();
   }
 
-  #enqueue(inputs: readonly MessageInput[], alone: boolean): Promise<readonly SendReceipt[]> {
+  #enqueue(
+    inputs: readonly MessageInput[],
+    alone: boolean,
+    transaction?: Transaction,
+  ): Promise<readonly SendReceipt[]> {
     return new Promise((resolve, reject: (error: MqError) => void) => {
       try {
         this.#core.checkRunning();
         if (this.#closing) throw new MqError('PRECONDITION_FAILED', 'the producer is closing');
-        const messages = inputs.map((input) => this.#outgoing(input));
+        const messages = inputs.map((input) => this.#outgoing(input, transaction));
         const sizeBytes = sizeOf(messages);
         this.#checkRoom(messages.length, sizeBytes);
         this.#pendingMessages += messages.length;
@@ -188,9 +219,18 @@ export class Producer {
     });
   }
 
-  #outgoing(input: MessageInput): OutgoingMessage {
+  #outgoing(input: MessageInput, transaction: Transaction | undefined): OutgoingMessage {
     const { bodySizeBytesMax } = this.#core.settings;
-    return toOutgoing(input, this.#ids.next(), this.#bornHost, bodySizeBytesMax, this.#levels);
+    const message = toOutgoing(
+      input,
+      this.#ids.next(),
+      this.#bornHost,
+      bodySizeBytesMax,
+      this.#levels,
+    );
+    if (transaction === undefined) return message;
+    const { recoveryMs } = transaction;
+    return { ...message, messageType: messageType.TRANSACTION, transactionRecoveryMs: recoveryMs };
   }
 
   #checkRoom(messages: number, sizeBytes: number): void {

@@ -4,6 +4,7 @@ import {
   type ChangeInvisibleRequest,
   decodeAckMessageRequest,
   decodeChangeInvisibleDurationRequest,
+  decodeEndTransactionRequest,
   decodeForwardToDeadLetterRequest,
   decodeQueryAssignmentRequest,
   decodeQueryRouteRequest,
@@ -19,6 +20,7 @@ import {
   encodeRecallMessageResponse,
   encodeSendOkResponse,
   encodeStatusResponse,
+  type EndTransactionRequest,
   type ForwardToDeadLetterRequest,
   type LiteSubscriptionRequest,
   OK_STATUS,
@@ -29,7 +31,13 @@ import {
   statusCode,
   statusWithName,
 } from '@raftmq/protocol';
-import { type CallContext, loadMessage, RpcServer, type StreamWriter } from '@raftmq/rpc';
+import {
+  type CallContext,
+  loadMessage,
+  RpcServer,
+  type RpcStream,
+  type StreamWriter,
+} from '@raftmq/rpc';
 import { messagingPath, type TelemetryCommand } from '../messaging-rpc.js';
 
 /** What a test may decide about a call: a Buffer is the answer, null leaves it to the fake. */
@@ -83,6 +91,9 @@ export class FakeBroker {
   onSend: Hook<readonly DecodedMessage[]> = () => null;
   onAck: Hook<readonly AckEntry[]> = () => null;
   onRoute: Hook<string> = () => null;
+  readonly ended: EndTransactionRequest[] = [];
+  onEnd: Hook<EndTransactionRequest> = () => null;
+  readonly #telemetry = new Set<RpcStream<Buffer, Buffer>>();
 
   get port(): number {
     return this.#server.port;
@@ -108,6 +119,13 @@ export class FakeBroker {
     this.#unary('queryAssignment', (bytes) => this.#route(bytes, true));
     this.#unary('sendMessage', (bytes, context) => this.#send(bytes, context));
     this.#unary('ackMessage', (bytes) => this.#ack(bytes));
+    this.#unary('endTransaction', async (bytes) => {
+      const request = decodeEndTransactionRequest(bytes);
+      const own = await this.onEnd(request, this.calls('endTransaction'));
+      if (own !== null) return own;
+      this.ended.push(request);
+      return encodeStatusResponse(OK_STATUS);
+    });
     this.#unary('heartbeat', () => {
       this.heartbeats++;
       return encodeStatusResponse(OK_STATUS);
@@ -242,6 +260,11 @@ export class FakeBroker {
     });
   }
 
+  /** Writes a TelemetryCommand to all open streams. */
+  push(command: Buffer): void {
+    for (const stream of this.#telemetry) stream.write(command);
+  }
+
   #registerTelemetry(): void {
     const codec = loadMessage<TelemetryCommand>('apache.rocketmq.v2.TelemetryCommand');
     this.#server.register({
@@ -249,6 +272,7 @@ export class FakeBroker {
       path: messagingPath.telemetry,
       handler: (stream, context) => {
         context.sendInitialMetadata();
+        this.#telemetry.add(stream);
         stream.listen({
           message: (bytes) => {
             const client = codec.decode(bytes).settings as Record<string, unknown>;
@@ -265,7 +289,7 @@ export class FakeBroker {
             stream.write(codec.encode({ status: OK_STATUS, settings }));
           },
           ended: () => stream.end(),
-          closed: () => undefined,
+          closed: () => void this.#telemetry.delete(stream),
         });
       },
     });
