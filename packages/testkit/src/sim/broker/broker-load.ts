@@ -6,7 +6,7 @@ import { type World } from '../world.js';
 import { Administrator } from './administrator.js';
 import { BrokerHost, type BrokerApplication } from './broker-application.js';
 import { type BrokerScenario, type SimGroup } from './broker-scenario.js';
-import { BrokerWatch } from './broker-watch.js';
+import { BrokerWatch } from '../../model/broker-watch.js';
 import { ClientNetwork, type BrokerNode } from './client-network.js';
 import { type SimClient } from './clients.js';
 import { Consumer } from './consumer.js';

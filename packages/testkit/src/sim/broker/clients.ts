@@ -7,7 +7,7 @@ import {
   type ClientCall,
   type ClientNetwork,
 } from './client-network.js';
-import { type BrokerWatch } from './broker-watch.js';
+import { type BrokerWatch } from '../../model/broker-watch.js';
 
 /** What every simulated client works with. */
 export interface ClientTools {

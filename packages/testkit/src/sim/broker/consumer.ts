@@ -1,7 +1,7 @@
 import { type AckTarget } from '@raftmq/broker/internal';
 import { tagFilter } from '@raftmq/protocol';
 import { type SimGroup } from './broker-scenario.js';
-import { type SeenDelivery } from './broker-watch.js';
+import { type SeenDelivery } from '../../model/broker-watch.js';
 import { SimClient, type ClientTools } from './clients.js';
 
 /** Receives, and acknowledges most of what it gets; some it sets aside, some it forgets. */

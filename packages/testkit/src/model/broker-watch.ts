@@ -1,7 +1,7 @@
 import { type MqError } from '@raftmq/base';
 import { type DeliveredMessage, type SendResult } from '@raftmq/broker/internal';
 import { storedMessageId, storedQueueId, storedQueueOffset, storedTopic } from '@raftmq/protocol';
-import { LogReferee, type LoggedMessage } from '../../model/log-referee.js';
+import { LogReferee, type LoggedMessage } from './log-referee.js';
 import { SendHistory } from './send-history.js';
 
 /** A delivery as its consumer got it. */
