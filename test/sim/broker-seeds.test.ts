@@ -62,6 +62,7 @@ describe('planted bugs', () => {
   const bounds: readonly (readonly [Plant, number])[] = [
     ['ack-any-lease', 10],
     ['progress-not-saved', 10],
+    ['fired-timers-kept', 10],
   ];
   it.each(bounds)(
     '%s is found within %i seeds',

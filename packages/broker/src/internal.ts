@@ -5,6 +5,7 @@ export {
   type PublishMessage,
   type ReceiveRequest,
   type SendResult,
+  type TimedPublishMessage,
   type TopicConfig,
 } from './messaging.js';
 export { MessagingService } from './messaging-service/messaging-service.js';
@@ -26,3 +27,4 @@ export {
 export { openBrokerState } from './state/recovery.js';
 export { stateSettings, type StateSettings } from './state/settings.js';
 export { type BrokerStateMachine } from './state/state-machine.js';
+export { type TimerSettings } from './timers/settings.js';

@@ -66,6 +66,26 @@ export class BrokerWatch {
     this.sends.acked(topic, messageIds, queueId, firstQueueOffset);
   }
 
+  /** A send call of messages with delivery times is answered. */
+  sentTimed(topic: string, messageIds: readonly string[]): void {
+    for (const id of messageIds) {
+      const waits = this.referee.timersOf(id).length > 0;
+      if (!waits && this.referee.places(id).length === 0)
+        this.#violate('ack-in-log', `the sender of ${id} is told that it is stored; it is nowhere`);
+    }
+    this.sends.ackedTimed(messageIds);
+  }
+
+  /** A recall is answered: the message is never delivered. */
+  recalled(messageId: string): void {
+    const timers = this.referee.timersOf(messageId);
+    if (timers.some((timer) => timer.state === 'recalled')) return;
+    this.#violate(
+      'recall',
+      `${messageId} counts as recalled, but its timers are ${timers.map((timer) => timer.state).join(', ') || 'none'}`,
+    );
+  }
+
   /** A message is handed to a consumer. */
   received(group: string, message: DeliveredMessage): SeenDelivery {
     const { record, deliveryAttempt, receiptHandle } = message;

@@ -25,6 +25,15 @@ export interface LoggedMessage {
   readonly index: number;
 }
 
+/** A message that waits, or waited, for its delivery time. */
+export interface LoggedTimer {
+  readonly id: number;
+  readonly messageId: string;
+  readonly topic: string;
+  readonly dueMs: number;
+  state: 'waiting' | 'fired' | 'recalled' | 'dropped';
+}
+
 export interface RefereeOptions {
   /** Something must not be. Does not return. */
   readonly violate: (invariant: string, message: string) => never;
@@ -52,7 +61,13 @@ interface GroupModel {
 export class LogReferee {
   readonly topics = new Map<string, TopicModel>();
   readonly groups = new Map<string, GroupModel>();
+  /** By id. */
+  readonly timers = new Map<number, LoggedTimer>();
   readonly #options: RefereeOptions;
+  readonly #timersOf = new Map<string, LoggedTimer[]>();
+  #waiting = 0;
+  /** Messages of the entry that is being read, so far. */
+  #inEntry: LoggedMessage[] = [];
   /** Every place of a message id, in the order of the log. */
   readonly #places = new Map<string, LoggedMessage[]>();
   /** How often a delivery was granted and not yet answered. */
@@ -68,6 +83,16 @@ export class LogReferee {
   /** Every copy of a message, in the order of the log. */
   places(messageId: string): readonly LoggedMessage[] {
     return this.#places.get(messageId) ?? [];
+  }
+
+  /** Every timer of a message id, in the order of the log. */
+  timersOf(messageId: string): readonly LoggedTimer[] {
+    return this.#timersOf.get(messageId) ?? [];
+  }
+
+  /** Timers that neither fired nor were recalled. */
+  get waitingTimers(): number {
+    return this.#waiting;
   }
 
   message(topic: string, queueId: number, queueOffset: number): LoggedMessage | null {
@@ -112,6 +137,7 @@ export class LogReferee {
     this.#lastIndex = entry.index;
     if (entry.type !== entryType.records) return;
     const { frame } = entry;
+    this.#inEntry = [];
     let at = ENTRY_HEADER_SIZE_BYTES;
     for (let i = 0; i < entry.recordCount; i++) {
       const sizeBytes = frame.readUInt32BE(at);
@@ -150,6 +176,7 @@ export class LogReferee {
       index: entry.index,
     };
     queue.push(logged);
+    this.#inEntry.push(logged);
     const places = this.#places.get(message.messageId);
     if (places === undefined) this.#places.set(message.messageId, [logged]);
     else places.push(logged);
@@ -212,6 +239,14 @@ export class LogReferee {
       case 'reset-offsets':
       case 'open-queues':
         return this.#placed(entry, command, result);
+      case 'put-timer':
+        return this.#putTimer(command, result);
+      case 'fire-timers':
+        for (const name of command.timers) this.#fireTimer(entry, name);
+        return;
+      case 'recall-timer':
+        this.#endTimer(entry, command, 'recalled');
+        return;
       default:
         return;
     }
@@ -253,6 +288,49 @@ export class LogReferee {
       if (command.kind === 'open-queues' && this.#known(name) !== null) continue;
       this.#open(name, group, { offset, epoch: entry.index });
     }
+  #putTimer({ dueMs, record }: Extract<Command, { kind: 'put-timer' }>, result: unknown): void {
+    if (typeof result !== 'number') return;
+    const { messageId, topic } = decodeStoredMessage(record);
+    if (this.timers.has(result))
+      this.#violate('timer-once', `${messageId} waits as timer ${result}, which was taken`);
+    const timer: LoggedTimer = { id: result, messageId, topic, dueMs, state: 'waiting' };
+    this.timers.set(result, timer);
+    this.#timersOf.set(messageId, [...this.timersOf(messageId), timer]);
+    this.#waiting++;
+  }
+
+  /** Its message lies in front, in the same entry, unless its topic is gone. */
+  #fireTimer(entry: Entry, name: { readonly dueMs: number; readonly id: number }): void {
+    const timer = this.#endTimer(entry, name, 'fired');
+    if (entry.storeTimestampMs < timer.dueMs) {
+      this.#violate(
+        'timer-never-early',
+        `${timer.messageId} is due at ${timer.dueMs} and fires at ${entry.storeTimestampMs}`,
+      );
+    }
+    const place = this.#inEntry.findIndex(
+      ({ messageId, topic }) => messageId === timer.messageId && topic === timer.topic,
+    );
+    if (place >= 0) this.#inEntry.splice(place, 1);
+    else if (!this.topics.has(timer.topic)) timer.state = 'dropped';
+    else this.#violate('timer-fires', `${timer.messageId} fires, and is in no queue`);
+  }
+
+  #endTimer(
+    entry: Entry,
+    name: { readonly dueMs: number; readonly id: number },
+    state: 'fired' | 'recalled',
+  ): LoggedTimer {
+    const timer = this.timers.get(name.id);
+    if (timer?.state !== 'waiting' || timer.dueMs !== name.dueMs) {
+      this.#violate(
+        'timer-once',
+        `entry ${entry.index}: timer ${name.id} is ${state}, and was ${timer?.state ?? 'never put'} before`,
+      );
+    }
+    timer.state = state;
+    this.#waiting--;
+    return timer;
   }
 
   #deliver(

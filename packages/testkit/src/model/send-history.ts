@@ -4,7 +4,7 @@ interface SentMessage {
   attempts: number;
   /** Attempts that had no effect for certain. */
   refused: number;
-  acked: { readonly queueId: number; readonly queueOffset: number } | null;
+  acked: boolean;
 }
 
 /** What producers asked for, and what they were told. */
@@ -27,7 +27,7 @@ export class SendHistory {
     for (const id of messageIds) {
       const known = this.#messages.get(id);
       if (known === undefined)
-        this.#messages.set(id, { topic, attempts: 1, refused: 0, acked: null });
+        this.#messages.set(id, { topic, attempts: 1, refused: 0, acked: false });
       else known.attempts++;
     }
     return new Map(this.#ackedOffsets);
@@ -35,13 +35,16 @@ export class SendHistory {
 
   /** The server answered that they are stored. */
   acked(topic: string, messageIds: readonly string[], queueId: number, firstOffset: number): void {
-    messageIds.forEach((id, i) => {
-      this.#messages.get(id)!.acked ??= { queueId, queueOffset: firstOffset + i };
-    });
-    this.ackedCount += messageIds.length;
+    this.ackedTimed(messageIds);
     const key = `${topic}/${queueId}`;
     const lastOffset = firstOffset + messageIds.length - 1;
     this.#ackedOffsets.set(key, Math.max(lastOffset, this.#ackedOffsets.get(key) ?? -1));
+  }
+
+  /** The server answered that they are stored; some may wait for their time. */
+  ackedTimed(messageIds: readonly string[]): void {
+    for (const id of messageIds) this.#messages.get(id)!.acked = true;
+    this.ackedCount += messageIds.length;
   }
 
   refused(messageIds: readonly string[]): void {

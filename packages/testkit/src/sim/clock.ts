@@ -3,7 +3,7 @@ import { type Life } from './event-heap.js';
 import { type World } from './world.js';
 
 /** 2024-01-01T00:00:00Z: where the wall clocks of the simulation start. */
-const WALL_START_MS = 1_704_067_200_000;
+export const WALL_START_MS = 1_704_067_200_000;
 
 /** How a node's clocks differ from the world's. */
 export interface ClockSkew {

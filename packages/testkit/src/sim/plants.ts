@@ -19,6 +19,10 @@ export const plants = {
     workload: 'broker',
     what: 'an ack counts whoever holds the message by now',
   },
+  'fired-timers-kept': {
+    workload: 'broker',
+    what: 'checkpoints leave timers that are over in the store',
+  },
   'progress-not-saved': {
     workload: 'broker',
     what: 'checkpoints forget where groups stand in the queues',

@@ -7,6 +7,7 @@ import {
   type BrokerStateMachine,
   type MessagingServiceSettings,
   type StateSettings,
+  type TimerSettings,
 } from '@raftmq/broker/internal';
 import { type Proposal, type StateMachine } from '@raftmq/raft';
 import {
@@ -23,6 +24,7 @@ import { SimKv } from './sim-kv.js';
 export interface BrokerSetup {
   readonly messaging: MessagingServiceSettings;
   readonly state: StateSettings;
+  readonly timers: Partial<TimerSettings>;
   readonly queueFileEntries: number;
   readonly openQueueFilesMax: number;
 }
@@ -89,6 +91,7 @@ export class BrokerApplication implements Application, Proposer {
       clock: context.clock,
       logger: context.logger,
       settings: host.setup.messaging,
+      timerSettings: host.setup.timers,
       brokerGroup: 'sim',
       randomBytes,
     });

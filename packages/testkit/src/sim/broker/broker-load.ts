@@ -52,7 +52,8 @@ export class BrokerLoad implements Load<BrokerApplication> {
       violate: (invariant, message) => world.violate(invariant, message),
       wants: (group, message) => this.#wants(group, message),
       stored: (index) => {
-        const holder = this.#nodes.find((node) => (node.log?.lastIndex ?? 0) >= index);
+        // Whoever has applied it has the entry that was committed, not one that it replaced.
+        const holder = this.#nodes.find((node) => (node.application?.appliedIndex ?? 0) >= index);
         if (holder !== undefined && holder.log!.firstIndex <= index) acked(holder, index);
       },
     });
@@ -126,6 +127,9 @@ export class BrokerLoad implements Load<BrokerApplication> {
       this.#administrator!.ended && this.#producers.every((producer) => producer.ended);
     await within(sent);
     if (!sent()) return 'a producer is not done';
+    const { referee } = this.watch;
+    await within(() => referee.waitingTimers === 0);
+    if (referee.waitingTimers > 0) return `${referee.waitingTimers} timers did not fire`;
     await within(() => this.#unconsumed() === null);
     const left = this.#unconsumed();
     if (left !== null) return `${left} was not consumed`;
@@ -182,8 +186,10 @@ export class BrokerLoad implements Load<BrokerApplication> {
     const { sends, referee } = this.watch;
     for (const id of sends.messageIds) {
       const sent = sends.known(id)!;
-      const copies = referee.places(id).filter((place) => place.topic === sent.topic).length;
-      if (sent.acked !== null && copies === 0)
+      const placed = referee.places(id).filter((place) => place.topic === sent.topic).length;
+      const kept = referee.timersOf(id).filter((timer) => timer.state !== 'fired').length;
+      const copies = placed + kept;
+      if (sent.acked && copies === 0)
         this.#world.violate('acked-message-lost', `${id} was acknowledged and is nowhere`);
       if (copies > sent.attempts - sent.refused) {
         this.#world.violate(
@@ -206,7 +212,7 @@ export class BrokerLoad implements Load<BrokerApplication> {
         if (count > copies)
           this.#world.violate(
             'dead-letter-once',
-            `${id} (acked: ${sends.known(id)?.acked !== null}) lies ${count} times in the dead-letter queue of ${config.name}, and ${copies} times in ${topic}`,
+            `${id} (acked: ${String(sends.known(id)?.acked)}) lies ${count} times in the dead-letter queue of ${config.name}, and ${copies} times in ${topic}`,
           );
       }
     }

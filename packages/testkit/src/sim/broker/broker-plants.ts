@@ -34,16 +34,30 @@ export function plantInMachine(plant: Plant | null, machine: StateMachine): Stat
 
 /** The store of the state's rows, with a mistake planted. */
 export function plantInStore(plant: Plant | null, store: StateStore): StateStore {
-  if (plant !== 'progress-not-saved') return store;
-  const without = (changes: RowChanges): RowChanges => ({
-    puts: new Map([...changes.puts].filter(([key]) => !key.startsWith('delivery/'))),
-    deletes: changes.deletes,
-  });
+  if (plant === 'progress-not-saved') {
+    const without = (changes: RowChanges): RowChanges => ({
+      puts: new Map([...changes.puts].filter(([key]) => !key.startsWith('delivery/'))),
+      deletes: changes.deletes,
+    });
+    return savingStore(store, (index, rows, cold) => store.save(index, without(rows), cold));
+  }
+  if (plant === 'fired-timers-kept') {
+    const kept = ({ puts, deletes }: RowChanges): RowChanges => ({
+      puts,
+      deletes: new Set([...deletes].filter((key) => !key.startsWith('timer/'))),
+    });
+    return savingStore(store, (index, rows, cold) => store.save(index, rows, kept(cold)));
+  }
+  return store;
+}
+
+function savingStore(store: StateStore, save: StateStore['save']): StateStore {
   return {
     load: () => store.load(),
-    save: (appliedIndex, rows, cold) => store.save(appliedIndex, without(rows), cold),
+    save,
     coldGet: (key) => store.coldGet(key),
-    coldRange: (from, before, countMax) => store.coldRange(from, before, countMax),
+    coldRange: (from, before, countMax, bytesMax) =>
+      store.coldRange(from, before, countMax, bytesMax),
     flush: () => store.flush(),
     close: () => store.close(),
   };

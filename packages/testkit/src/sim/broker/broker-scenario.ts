@@ -34,6 +34,9 @@ export interface BrokerScenario {
   readonly clientLatencyMs: number;
   readonly clientTimeoutMs: number;
   readonly resendMax: number;
+  /** How far ahead delivery times lie at most. */
+  readonly delayMaxMs: number;
+  readonly recallChance: number;
   readonly receiveBatchMax: number;
   readonly invisibleMaxMs: number;
   readonly pollingMaxMs: number;
@@ -56,6 +59,7 @@ export function drawBrokerScenario(seed: number, random: Prng): BrokerScenario {
   const topics: TopicConfig[] = [
     { name: 'normal', type: 'NORMAL', queues: random.integer(1, 4), permission: READ_WRITE },
     { name: 'fifo', type: 'FIFO', queues: random.integer(1, 3), permission: READ_WRITE },
+    { name: 'delay', type: 'DELAY', queues: random.integer(1, 2), permission: READ_WRITE },
   ];
   const maxAttempts = random.pick([2, 4, 16]);
   const group = (name: string, topic: string, fifo: boolean, tags: string[] | null): SimGroup => ({
@@ -84,6 +88,7 @@ export function drawBrokerScenario(seed: number, random: Prng): BrokerScenario {
         checkpointLogBytes: random.pick([8192, 1_048_576]),
         stateFlushIntervalMs: Math.round(unitMs * random.pick([1, 5, 1000])),
       },
+      timers: { timersLoadedMax: random.pick([2, 64, 20_000]) },
       queueFileEntries: random.pick([4, 16, 1000]),
       openQueueFilesMax: random.pick([2, 128]),
     },
@@ -92,6 +97,7 @@ export function drawBrokerScenario(seed: number, random: Prng): BrokerScenario {
       group('everyone', 'normal', false, null),
       group('picky', 'normal', false, ['a']),
       group('ordered', 'fifo', true, null),
+      group('delayed', 'delay', false, null),
       ...(random.chance(0.5) ? [group('ordered-picky', 'fifo', true, ['a', 'b'])] : []),
     ],
     producers: random.integer(1, 3),
@@ -101,6 +107,8 @@ export function drawBrokerScenario(seed: number, random: Prng): BrokerScenario {
     answerLoss: random.pick([0, 0.05, 0.3]),
     clientLatencyMs: unitMs * random.pick([0.001, 0.01, 0.05]),
     clientTimeoutMs: unitMs * random.pick([1, 3, 10]),
+    delayMaxMs: unitMs * random.pick([0.5, 5, 30]),
+    recallChance: random.pick([0, 0.1, 0.3]),
     resendMax: random.pick([0, 2, 5]),
     receiveBatchMax: random.pick([1, 4, 16]),
     invisibleMaxMs: unitMs * random.pick([0.5, 2, 8]),

@@ -43,9 +43,9 @@ export class SimKv {
         return engine.get(key);
       },
       scan: (prefix) => engine.scan(prefix),
-      range: async (from, before, countMax) => {
+      range: async (from, before, countMax, bytesMax) => {
         await operate('write', () => undefined);
-        return engine.range(from, before, countMax);
+        return engine.range(from, before, countMax, bytesMax);
       },
       write: (batch) => operate('write', () => this.#write(batch)),
       flush: () => {
