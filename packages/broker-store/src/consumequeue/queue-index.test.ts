@@ -124,6 +124,21 @@ describe('FileQueueIndex', () => {
     await reopened.close();
   });
 
+  test('reads the file that took the place of a damaged one, not the one it had open', async () => {
+    const first = await open();
+    fill(first, 'T', 0, 0, 16);
+    await first.flush();
+    await first.close();
+    truncateSync(join(directory, topicDirectory('T'), '0', '00000000000000000008'), 10);
+    const second = await open(8, 128);
+    await second.deleteTopic('T');
+    fill(second, 'T', 0, 0, 16);
+    await second.flush();
+    await second.flush();
+    expectEntries(second, 'T', 0, 0, 16);
+    await second.close();
+  });
+
   test('drops offsets whose messages are gone, with their files', async () => {
     const index = await open();
     fill(index, 'T', 0, 0, 40);

@@ -232,8 +232,13 @@ export async function scanQueueDirectory(
     const start = Number(name);
     if (!/^\d{20}$/.test(name) || start % entriesPerFile !== 0) continue;
     if (starts.length > 0 && start !== endOffset) break;
-    const file = files.openSync(`${directory}/${name}`);
-    if (!isQueueFileHeader(file.readSync(0, HEADER), start)) break;
+    const path = `${directory}/${name}`;
+    const file = files.openSync(path);
+    if (!isQueueFileHeader(file.readSync(0, HEADER), start)) {
+      // Nobody may find it open later: another file may take its name.
+      await files.forget(path);
+      break;
+    }
     starts.push(start);
     endOffset = start + Math.min(entriesPerFile, Math.floor((file.sizeBytes() - HEADER) / ENTRY));
   }

@@ -37,6 +37,24 @@ describe('World', () => {
     expect(world.nowMs).toBe(1);
   });
 
+  it('lets them settle before the first event, wherever it is called from', async () => {
+    const order = (start: (run: () => void) => void): Promise<string[]> =>
+      new Promise((resolve) => {
+        start(() => {
+          const world = new World(null);
+          const seen: string[] = [];
+          void (async () => {
+            for (let i = 0; i < 10; i++) await Promise.resolve();
+            world.schedule(1, null, 'a', () => seen.push('a'));
+          })();
+          world.schedule(2, null, 'b', () => seen.push('b'));
+          void world.run(() => false).then(() => resolve(seen));
+        });
+      });
+    expect(await order((run) => setImmediate(run))).toEqual(['a', 'b']);
+    expect(await order((run) => queueMicrotask(run))).toEqual(['a', 'b']);
+  });
+
   it('holds back events of a paused process, in order, and drops those of a dead one', async () => {
     const world = new World(null);
     const [paused, dead] = [life(0), life(1)];

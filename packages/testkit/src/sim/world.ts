@@ -106,7 +106,8 @@ export class World {
       };
       // From a microtask, the next tick comes only when no microtask is left: all promises have settled by then.
       const again = (): void => process.nextTick(pump);
-      process.nextTick(pump);
+      // Also in front of the first event: ticks come before microtasks for a caller that is itself no microtask.
+      queueMicrotask(again);
     });
   }
 
