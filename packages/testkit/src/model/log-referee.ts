@@ -288,6 +288,8 @@ export class LogReferee {
       if (command.kind === 'open-queues' && this.#known(name) !== null) continue;
       this.#open(name, group, { offset, epoch: entry.index });
     }
+  }
+
   #putTimer({ dueMs, record }: Extract<Command, { kind: 'put-timer' }>, result: unknown): void {
     if (typeof result !== 'number') return;
     const { messageId, topic } = decodeStoredMessage(record);
