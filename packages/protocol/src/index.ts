@@ -43,6 +43,7 @@ export {
   encodeReceiveMessagePart,
   encodeRecoverOrphanedTransaction,
   encodeTopicResource,
+  type BodyDigestName,
   type Delivery,
 } from './codec/delivered-message.js';
 export {

@@ -45,6 +45,17 @@ describe('receipt handle', () => {
     expect(new ReceiptHandles(Buffer.alloc(32, 8), 'broker-a').parse(text, 'g', 't')).toBeNull();
   });
 
+  test('is not taken for another group or topic after it was good for its own', () => {
+    const own = handles.parse(text, 'g', 't');
+    expect(own).not.toBeNull();
+    expect(handles.parse(text, 'other', 't')).toBeNull();
+    expect(handles.parse(text, 'g', 't')).toEqual(own);
+    expect(handles.parse(text, 'g', 'other')).toBeNull();
+    const other = handles.lease('g', 't', 1, 99).handle(5, 1);
+    expect(handles.parse(other, 'g', 't')).toMatchObject({ queueId: 1, leaseId: 99 });
+    expect(handles.parse(text, 'g', 't')).toEqual(own);
+  });
+
   test('with any bit changed is no handle', () => {
     const bytes = Buffer.from(text, 'base64url');
     for (let bit = 0; bit < bytes.length * 8; bit++) {

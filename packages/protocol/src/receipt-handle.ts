@@ -85,6 +85,13 @@ export class ReceiptHandles {
   readonly #secret: Buffer;
   readonly #brokerGroup: Buffer;
   readonly #keys = new Map<string, SipHash>();
+  /** The key used last: the handles of one lease come one after another. */
+  #last: {
+    readonly prefix: string;
+    readonly group: string;
+    readonly topic: string;
+    readonly sip: SipHash;
+  } | null = null;
 
   /**
    * @param secret 32 bytes (asserted); kept
@@ -149,7 +156,23 @@ export class ReceiptHandles {
   }
 
   #keyOf(text: string, bytes: Buffer, group: string, topic: string): SipHash {
-    const name = `${text.slice(0, -SUFFIX_LENGTH)}\0${group}\0${topic}`;
+    const last = this.#last;
+    if (
+      last !== null &&
+      text.length === last.prefix.length + SUFFIX_LENGTH &&
+      text.startsWith(last.prefix) &&
+      group === last.group &&
+      topic === last.topic
+    )
+      return last.sip;
+    const prefix = text.slice(0, -SUFFIX_LENGTH);
+    const sip = this.#rememberedKey(prefix, bytes, group, topic);
+    this.#last = { prefix, group, topic, sip };
+    return sip;
+  }
+
+  #rememberedKey(prefix: string, bytes: Buffer, group: string, topic: string): SipHash {
+    const name = `${prefix}\0${group}\0${topic}`;
     const known = this.#keys.get(name);
     if (known !== undefined) return known;
     const sip = this.#derive(bytes.subarray(0, bytes.length - SUFFIX_SIZE_BYTES), group, topic);

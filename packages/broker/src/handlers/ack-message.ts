@@ -12,7 +12,7 @@ import {
 } from '@raftmq/protocol';
 import { type RawMethod } from '@raftmq/rpc';
 import { type EdgeCall } from './edge-call.js';
-import { groupOfHandle, requireTopic } from './consume-target.js';
+import { groupOfHandle, namesOwnGroup, requireTopic } from './consume-target.js';
 import { unaryMethod } from './pipeline.js';
 import { groupOf, topicOf, type EdgeServices } from './services.js';
 
@@ -60,6 +60,9 @@ async function byGroup(
   entries: readonly AckEntry[],
   topic: string,
 ): Promise<Map<string, AckEntry[]>> {
+  // Almost always: every handle names this group, which takes no waiting to find out.
+  if (entries.every(({ receiptHandle }) => namesOwnGroup(services, receiptHandle)))
+    return new Map([[services.ownGroup, [...entries]]]);
   const groups = new Map<string, AckEntry[]>();
   for (const entry of entries) {
     const group = await groupOfHandle(services, entry.receiptHandle, topic);

@@ -17,6 +17,11 @@ export async function groupOfHandle(
   return named !== null && services.directory.knows(named) ? named : fallback;
 }
 
+/** Whether a receipt handle says that this broker group made it; it may still be forged. */
+export function namesOwnGroup(services: EdgeServices, handle: string): boolean {
+  return peekReceiptHandle(handle)?.brokerGroup === services.ownGroup;
+}
+
 /** @throws MqError TOPIC_NOT_FOUND, at the leader */
 export function requireTopic(services: EdgeServices, topic: string): void {
   if (services.messaging.topic(topic) === null) throw topicNotFound(topic);

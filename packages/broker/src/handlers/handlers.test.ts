@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { MqError } from '@raftmq/base';
 import {
   ALL_MESSAGES,
+  bodyMatchesDigest,
   decodeAckMessageResponse,
   decodeChangeInvisibleDurationResponse,
   decodeQueryAssignmentResponse,
@@ -227,9 +228,11 @@ describe('ReceiveMessage', () => {
     overrides: Partial<ReceiveMessageRequest> = {},
     deadlineMs: number | null = null,
     writer = new FakeWriter(),
+    language = 'JAVA',
   ) => {
     const method = receiveMessage(edge.services);
-    const context = callContext(method.path, { 'x-mq-client-id': 'c1' }, deadlineMs);
+    const headers = { 'x-mq-client-id': 'c1', 'x-mq-language': language };
+    const context = callContext(method.path, headers, deadlineMs);
     const parts = await callStream(
       method,
       encodeReceiveMessageRequest({ ...receiveRequest, ...overrides }),
@@ -305,6 +308,18 @@ describe('ReceiveMessage', () => {
       },
     ]);
     expect(edge.messaging.received[0]?.filter.sql?.expression).toBe('a > 5');
+  });
+
+  it('sends the cheap digest to our own client only, and one that fits', async () => {
+    const types: number[] = [];
+    for (const language of ['JAVA', 'HTTP', 'RAFTMQ_NODE']) {
+      edge.messaging.nextDelivery = [delivered('m1')];
+      const parts = await receive({}, null, new FakeWriter(), language);
+      const { body, bodyDigest } = parts[1]!.message!;
+      expect(bodyMatchesDigest(body, bodyDigest!)).toBe(true);
+      types.push(bodyDigest!.type);
+    }
+    expect(types).toEqual([2, 2, 1]);
   });
 
   it('answers MESSAGE_NOT_FOUND and a time when there is nothing', async () => {

@@ -12,6 +12,7 @@ import {
   storedBodySizeBytes,
   storedMessageId,
   topicNotFound,
+  type BodyDigestName,
   type MessageFilter,
   type ReceiveMessageRequest,
   type Status,
@@ -159,6 +160,7 @@ async function deliver(
   const written = await writeMessages(
     messages,
     encodeTopicResource(request.topic),
+    call.language === 'RAFTMQ' ? 'CRC32' : 'MD5',
     writer,
     clock.wallMs(),
   );
@@ -176,6 +178,7 @@ async function deliver(
 async function writeMessages(
   messages: readonly DeliveredMessage[],
   topic: Buffer,
+  digest: BodyDigestName,
   writer: StreamWriter<Buffer>,
   nowMs: number,
 ): Promise<number> {
@@ -183,7 +186,8 @@ async function writeMessages(
   for (let i = 0; i < messages.length; i++) {
     if (writer.closed) return i;
     // One frame per message: clients of several languages refuse frames above 4 MiB, which a body alone may reach.
-    if (!writer.write(encodeReceiveMessagePart(messages[i]!, topic))) await writer.drained();
+    if (!writer.write(encodeReceiveMessagePart(messages[i]!, topic, digest)))
+      await writer.drained();
   }
   writer.write(encodeReceiveDeliveryTimestamp(nowMs));
   return messages.length;

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { crc32 } from '@raftmq/base';
 import { bodyEncoding, digestType, type Resource } from '../model/message.js';
 import { messageType, type MessageType } from '../model/topic.js';
 import { splitFullName } from '../names.js';
@@ -36,6 +37,9 @@ export interface Delivery {
   readonly deliveryAttempt: number;
   readonly invisibleMs: number;
 }
+
+/** How a receiver learns whether a body came through whole. */
+export type BodyDigestName = 'MD5' | 'CRC32';
 
 /** Where the properties that are no user properties go. */
 const slot = {
@@ -167,14 +171,19 @@ export function encodeTopicResource(topic: Resource): Buffer {
  *
  * @param topicResource the topic as the receiver spelled it, from {@link encodeTopicResource}; null takes the record's
  *   own topic, split into namespace and name
+ * @param digest MD5 is what every official SDK reads; CRC32 costs a tenth of it, for those who are known to read it
  * @returns a Buffer of its own
  */
-export function encodeReceiveMessagePart(delivery: Delivery, topicResource: Buffer | null): Buffer {
+export function encodeReceiveMessagePart(
+  delivery: Delivery,
+  topicResource: Buffer | null,
+  digest: BodyDigestName = 'MD5',
+): Buffer {
   ranges.scan(storedProperties(delivery.record));
   const writer = new WireWriter(
     delivery.record.length + delivery.receiptHandle.length + 288 + ranges.userCount * 12,
   );
-  writeMessage(writer, 2, delivery, topicResource, null);
+  writeMessage(writer, 2, delivery, topicResource, null, digest);
   return writer.finish();
 }
 
@@ -220,6 +229,7 @@ function writeMessage(
   delivery: Delivery,
   topicResource: Buffer | null,
   recoveryMs: number | null,
+  digest: BodyDigestName = 'MD5',
 ): void {
   const record = delivery.record;
   const mark = writer.size;
@@ -229,11 +239,7 @@ function writeMessage(
   const systemMark = writer.size;
   writeDeliveryFields(writer, delivery, recoveryMs);
   writeStoreFields(writer, record, delivery.receiptHandle);
-  writeSenderFields(
-    writer,
-    record,
-    hash('md5', record.subarray(bodyStart, bodyEnd), 'hex').toUpperCase(),
-  );
+  writeSenderFields(writer, record, digest, record.subarray(bodyStart, bodyEnd));
   writer.message(3, systemMark);
   writeUserProperties(writer, record);
   writer.bytes(1, topicResource ?? encodeResource(splitFullName(storedTopic(record))));
@@ -276,7 +282,12 @@ function writeStoreFields(writer: WireWriter, record: Buffer, receiptHandle: str
 }
 
 /** Fields 8 down to 1. */
-function writeSenderFields(writer: WireWriter, record: Buffer, digest: string): void {
+function writeSenderFields(
+  writer: WireWriter,
+  record: Buffer,
+  digest: BodyDigestName,
+  body: Buffer,
+): void {
   if (ranges.has(slot.BORN_HOST)) writeSlot(writer, 8, slot.BORN_HOST, record);
   else writer.text(8, storedBornHost(record));
   writer.timeMs(7, storedBornTimestampMs(record));
@@ -284,8 +295,9 @@ function writeSenderFields(writer: WireWriter, record: Buffer, digest: string): 
   writer.int(6, deliveredType(flags));
   writer.int(5, (flags & sysFlag.COMPRESSED) === 0 ? bodyEncoding.IDENTITY : bodyEncoding.GZIP);
   const digestMark = writer.size;
-  writer.text(2, digest);
-  writer.int(1, digestType.MD5);
+  const sum = digest === 'MD5' ? hash('md5', body, 'hex') : crc32(body).toString(16);
+  writer.text(2, sum.toUpperCase());
+  writer.int(1, digestType[digest]);
   writer.message(4, digestMark);
   writeSlot(writer, 3, slot.MESSAGE_ID, record);
   if (ranges.has(slot.EXACT_KEYS))

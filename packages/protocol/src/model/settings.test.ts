@@ -155,5 +155,5 @@ test('languages by header', () => {
     ['JAVA', 'HTTP', 'RUST', '', undefined, 'RAFTMQ_NODE', '__proto__'].map((header) =>
       parseClientLanguage(header),
     ),
-  ).toEqual(['JAVA', 'NODE_JS', 'RUST', 'OTHER', 'OTHER', 'OTHER', 'OTHER']);
+  ).toEqual(['JAVA', 'NODE_JS', 'RUST', 'OTHER', 'OTHER', 'RAFTMQ', 'OTHER']);
 });
