@@ -1,10 +1,18 @@
 // Sends and consumes without pause while somebody else kills leaders; stops at a line "stop" on standard input, then
-// drains. Reports what was lost, what came again after its ack was answered, failed sends, and the longest send gap.
+// drains. Prints {"acknowledged":100} after each hundred; at the end what was lost, what came again after its ack was
+// answered, failed sends, and the longest gap between two sends.
 // usage: node failover.cjs --endpoints host:port --topic T
-const { Producer, SimpleConsumer, logger, sleep, run, argument } = require('./sdk.cjs');
+const {
+  Producer,
+  SimpleConsumer,
+  argument,
+  endpoints,
+  logger,
+  run,
+  sleep,
+  topic,
+} = require('./sdk.cjs');
 
-const endpoints = argument('endpoints', '127.0.0.1:8081');
-const topic = argument('topic', 'ConformanceFailover');
 const suffix = argument('suffix', String(Date.now()));
 const senders = Number(argument('senders', '4'));
 
@@ -23,7 +31,6 @@ run(async () => {
   const acknowledged = new Map();
   const failed = [];
   let stopping = false;
-  let draining = true;
   let lastOkAt = Date.now();
   let longestGapMs = 0;
   let next = 0;
@@ -37,25 +44,42 @@ run(async () => {
           body: Buffer.from(`n${n}`),
         });
         acknowledged.set(n, receipt.messageId);
+        if (acknowledged.size % 100 === 0) console.log('{"acknowledged":100}');
         longestGapMs = Math.max(longestGapMs, Date.now() - lastOkAt);
         lastOkAt = Date.now();
       } catch (error) {
         failed.push(`${n}: ${error.message}`);
       }
-      await sleep(2);
+      // Receiving is the slower half; what waits must not take minutes to drain.
+      do await sleep(2);
+      while (!stopping && acknowledged.size - received.size > 500);
     }
   };
 
+  const received = new Set();
   /** One delivery of one stored copy; a copy that a send retry stored has another offset and counts as its own. */
   const copyOf = (view) => `${view.messageId}@${view.offset}`;
   const ackedAt = new Map();
-  const received = new Set();
   const copies = new Map();
   const redelivered = [];
+  const take = async (view, askedAt) => {
+    const n = Number(view.properties.get('n'));
+    received.add(n);
+    const copy = copyOf(view);
+    copies.set(n, (copies.get(n) ?? new Set()).add(copy));
+    if (ackedAt.has(copy) && ackedAt.get(copy) < askedAt && view.deliveryAttempt > 1)
+      redelivered.push(`${n} attempt ${view.deliveryAttempt}`);
+    try {
+      await consumer.ack(view);
+      ackedAt.set(copy, Date.now());
+    } catch {
+      // Not acknowledged as far as we know: it may come again.
+    }
+  };
   let receiveErrors = 0;
-  let emptyInARow = 0;
+  let drained = false;
   const receive = async () => {
-    while (!stopping || emptyInARow < 3 || draining) {
+    while (!drained) {
       const askedAt = Date.now();
       let views;
       try {
@@ -65,21 +89,7 @@ run(async () => {
         await sleep(50);
         continue;
       }
-      emptyInARow = views.length === 0 ? emptyInARow + 1 : 0;
-      for (const view of views) {
-        const n = Number(view.properties.get('n'));
-        received.add(n);
-        const copy = copyOf(view);
-        copies.set(n, (copies.get(n) ?? new Set()).add(copy));
-        if (ackedAt.has(copy) && ackedAt.get(copy) < askedAt && view.deliveryAttempt > 1)
-          redelivered.push(`${n} attempt ${view.deliveryAttempt}`);
-        try {
-          await consumer.ack(view);
-          ackedAt.set(copy, Date.now());
-        } catch {
-          // Not acknowledged as far as we know: it may come again.
-        }
-      }
+      await Promise.all(views.map((view) => take(view, askedAt)));
     }
   };
 
@@ -96,7 +106,7 @@ run(async () => {
   const drainUntil = Date.now() + 30_000;
   while ([...acknowledged.keys()].some((n) => !received.has(n)) && Date.now() < drainUntil)
     await sleep(100);
-  draining = false;
+  drained = true;
   await Promise.all(receiving);
   const lost = [...acknowledged.keys()].filter((n) => !received.has(n));
   const storedTwice = [...copies.values()].filter((set) => set.size > 1).length;
