@@ -76,6 +76,26 @@ const COMMANDS: Readonly<Record<string, { readonly summary: string; readonly loa
     summary: 'ask again about parked transactions',
     load: async () => (await import('./commands/transaction-resume.js')).transactionResumeCommand,
   },
+  'message send': {
+    summary: 'send one message, for trying',
+    load: async () => (await import('./commands/message-send.js')).messageSendCommand,
+  },
+  'message get': {
+    summary: 'show a message by its id',
+    load: async () => (await import('./commands/message-get.js')).messageGetCommand,
+  },
+  'message query': {
+    summary: 'find messages of a topic by key',
+    load: async () => (await import('./commands/message-query.js')).messageQueryCommand,
+  },
+  'message list': {
+    summary: 'show messages of a topic without consuming them',
+    load: async () => (await import('./commands/message-list.js')).messageListCommand,
+  },
+  'message trace': {
+    summary: 'show what happened to a message',
+    load: async () => (await import('./commands/message-trace.js')).messageTraceCommand,
+  },
   'cluster list': {
     summary: 'list broker groups, replicas and leaders',
     load: async () => (await import('./commands/cluster-list.js')).clusterListCommand,

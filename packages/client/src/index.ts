@@ -1,4 +1,15 @@
 export { AdminClient, type AdminClientOptions } from './admin/admin-client.js';
+export { messageMissing } from './admin/message-admin.js';
+export {
+  type ConsumeStatus,
+  type FoundMessage,
+  type FoundMessages,
+  type FoundState,
+  type ListMessagesInput,
+  type MessageTrace,
+  type QueryMessagesInput,
+  type TraceEvent,
+} from './admin/message-model.js';
 export {
   type ConsumerGroupInfo,
   type ConsumerGroupStatus,

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { createPrng, nodeDisk, type Disk } from '@raftmq/base';
+import { createPrng, nodeDisk, silentLogger, type Disk } from '@raftmq/base';
 import {
   mkdtempSync,
   readdirSync,
@@ -10,10 +10,10 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { eventually } from '../commitlog/testing/log-fixture.js';
-import { type MessageIndex } from './message-index.js';
+import { eventually, LogFixture } from '../commitlog/testing/log-fixture.js';
+import { MessageIndex } from './message-index.js';
 import { keyTerm, messageIdTerm, queueRangeTerm, type Term } from './term-collector.js';
-import { IndexedLog, type EntryPlan } from './testing/indexed-log.js';
+import { hastyClock, IndexedLog, type EntryPlan } from './testing/indexed-log.js';
 
 let directory = '';
 let log: IndexedLog;
@@ -249,6 +249,39 @@ describe('MessageIndex', () => {
     expect(await positionsOf(index, queueRangeTerm('T', 1, 3))).toEqual([]);
     expect(await positionsOf(index, queueRangeTerm('T', 0, 200))).toEqual([]);
     await index.close();
+  });
+
+  test('works on a real log: segments that retention takes, and records read back from disk', async () => {
+    const fixture = new LogFixture();
+    let real = await fixture.open({ cacheBytes: '1048576' });
+    for (let i = 0; i < 900; i++) await real.append([log.append(one(`id-${i}`))]);
+    const { collect } = log;
+    const options = { disk: nodeDisk, directory, collect, clock: hastyClock, logger: silentLogger };
+    const appliedIndex = log.lastIndex;
+    const open = () => MessageIndex.open({ ...options, log: real, appliedIndex, limits: small });
+    let index = await open();
+    await index.idle();
+    expect(index.counters.reindexedBytes).toBe(real.endPosition);
+    const files = index.runCount;
+    await real.compactThrough(600);
+    expect(real.firstIndex).toBeGreaterThan(300);
+    index.dropBelow(real.firstPosition);
+    await index.idle();
+    expect(index.runCount).toBeLessThan(files);
+    await index.close();
+    await real.close();
+    real = await fixture.open();
+    index = await open();
+    expect(index.missingBytes).toBe(0);
+    for (const wanted of [real.firstIndex, 700, 900]) {
+      const [position] = await positionsOf(index, messageIdTerm(`id-${wanted - 1}`));
+      const entry = await real.entryAt(position!);
+      expect(entry?.index).toBe(wanted);
+    }
+    expect(await positionsOf(index, messageIdTerm('id-3'))).toEqual([]);
+    await index.close();
+    await real.close();
+    fixture.remove();
   });
 
   test('equals a naive map through crashes, restarts, lost files and retention', async () => {

@@ -8,9 +8,12 @@ export interface TraceTarget {
   readonly queueOffset: number;
 }
 
+/** How a transaction ended. */
+export type TransactionEnd = 'COMMITTED' | 'ROLLED_BACK' | 'DISCARDED';
+
 /** What a command did to one message, as its bytes tell. */
 export interface CommandNote {
-  readonly what: 'DELIVERED' | 'ACKED' | 'INVISIBLE_CHANGED' | 'DEAD_LETTERED';
+  readonly what: 'DELIVERED' | 'ACKED' | 'INVISIBLE_CHANGED' | 'DEAD_LETTERED' | TransactionEnd;
   readonly group: string;
   /** Who got it; '' for commands that do not say. */
   readonly clientId: string;
@@ -62,7 +65,7 @@ function namesQueue(
   return command.queueId === target.queueId && command.topic === target.topic;
 }
 
-function note(
+export function note(
   what: CommandNote['what'],
   group: string,
   fields: Partial<Omit<CommandNote, 'what' | 'group'>>,

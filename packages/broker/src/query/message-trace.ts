@@ -3,7 +3,14 @@ import { queueRangeTerm, STRIPE_SIZE_BYTES } from '@raftmq/broker-store';
 import { ENTRY_HEADER_SIZE_BYTES, entryEnd, entryType, type Entry } from '@raftmq/raft';
 import { decodeCommand, isCommandMagic } from '../state/commands/index.js';
 import { type DeliveryRow } from '../state/tables.js';
-import { noteOf, type CommandNote, type TraceTarget } from './command-note.js';
+import { outcomeCode, type TransactionOutcome } from '../state/half-table.js';
+import {
+  note,
+  noteOf,
+  type CommandNote,
+  type TraceTarget,
+  type TransactionEnd,
+} from './command-note.js';
 import { readFoundMessage, type FoundMessage } from './found-message.js';
 import { type MessageQueries, type QuerySource } from './message-queries.js';
 
@@ -67,7 +74,7 @@ export class MessageTraces {
       const visible = found.state === 'VISIBLE';
       const scan = visible
         ? await this.#scan(target, Math.max(position, continueAt ?? 0))
-        : { events: [], nextPosition: null, missingBytes: 0 };
+        : { events: outcomeEvents(found), nextPosition: null, missingBytes: 0 };
       return { found, ...scan, groups: visible ? this.#groups(target) : [] };
     });
   }
@@ -115,6 +122,17 @@ export class MessageTraces {
     }
     return statuses.sort((a, b) => (a.group < b.group ? -1 : 1));
   }
+}
+
+/** How the transaction of a half message ended, as long as the broker remembers. */
+function outcomeEvents({ outcome, position }: FoundMessage): TraceEvent[] {
+  if (outcome === null) return [];
+  return [{ ...note(endOf(outcome), '', {}), timeMs: outcome.decidedAtMs, position }];
+}
+
+function endOf({ outcome }: TransactionOutcome): TransactionEnd {
+  if (outcome === outcomeCode.COMMITTED) return 'COMMITTED';
+  return outcome === outcomeCode.ROLLED_BACK ? 'ROLLED_BACK' : 'DISCARDED';
 }
 
 /** What a group's delivery row says about one offset. */

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ALL_MESSAGES } from '@raftmq/protocol';
 import { MessagingService } from '../messaging-service/messaging-service.js';
-import { messagingSettings } from '../messaging-service/settings.js';
 import { type PublishMessage } from '../messaging.js';
+import { brokerSettings } from '../settings.js';
 import { openBrokerState } from '../state/recovery.js';
 import {
   ManualClock,
@@ -30,7 +30,7 @@ const settings = {
   queriesMax: 2,
 };
 const defaults = Object.fromEntries(
-  Object.entries(messagingSettings).map(([name, setting]) => [name, setting.default]),
+  Object.entries(brokerSettings).map(([name, setting]) => [name, setting.default]),
 ) as unknown as ConstructorParameters<typeof MessagingService>[0]['settings'];
 
 let directory = '';
@@ -242,6 +242,27 @@ describe('queries', () => {
 });
 
 describe('a trace', () => {
+  test('of a half message tells how its transaction ended', async () => {
+    const kind = { ...topic, name: 'X', type: 'TRANSACTION' } as const;
+    await service.putTopic(kind);
+    const half = (messageId: string) => ({ ...message(messageId), transactionRecoveryMs: null });
+    await service.transactions.send(kind, [half('kept'), half('undone'), half('open')], 'p');
+    await clock.advance(5);
+    await service.transactions.end('X', 'kept', true, 1);
+    await service.transactions.end('X', 'undone', false, 1);
+    const tell = async (messageId: string): Promise<unknown[]> => {
+      const { messages } = await queries.byId(messageId, 'X');
+      const told = await Promise.all(messages.map((one) => traces.trace(one.position, null)));
+      return told.map(({ found, events }) => [found.state, events.map(({ what }) => what)]);
+    };
+    expect(await tell('kept')).toEqual([
+      ['HALF_OVER', ['COMMITTED']],
+      ['VISIBLE', []],
+    ]);
+    expect(await tell('undone')).toEqual([['HALF_OVER', ['ROLLED_BACK']]]);
+    expect(await tell('open')).toEqual([['HALF', []]]);
+  });
+
   test('tells every delivery, change, ack and dead letter, out of the log', async () => {
     await send('A');
     await send('B');

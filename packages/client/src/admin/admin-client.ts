@@ -11,6 +11,13 @@ import {
   type CompiledClientOptions,
 } from '../options.js';
 import { callFailure, isTransportFailure, statusToError } from '../status-error.js';
+import { MessageAdmin } from './message-admin.js';
+import {
+  type FoundMessages,
+  type ListMessagesInput,
+  type MessageTrace,
+  type QueryMessagesInput,
+} from './message-model.js';
 import {
   type ConsumerGroupInfo,
   type ConsumerGroupStatus,
@@ -41,6 +48,8 @@ export interface AdminClientOptions extends Omit<ClientOptions, 'endpoints'> {
 const ADMIN = 'raftmq.admin.v1.Admin';
 /** Changes wait for a leader; that may take an election. */
 const CHANGE_TIMEOUT_MS = 10_000;
+/** Queries may read much of the log. */
+const QUERY_TIMEOUT_MS = 10_000;
 
 /**
  * Administration of a whole cluster: what is said once here is done at every broker group. Close it at the end.
@@ -51,6 +60,9 @@ export class AdminClient {
   readonly #brokers: readonly string[];
   readonly #pool: ChannelPool;
   readonly #headers: CallHeaders;
+  readonly #messages = new MessageAdmin((method, request, absent, brokerGroup) =>
+    this.#askAll(method, request, absent, brokerGroup, QUERY_TIMEOUT_MS),
+  );
 
   /** @throws MqError CONFIG_INVALID when neither NameServers nor endpoints are given, or one cannot be read */
   constructor(options: AdminClientOptions) {
@@ -212,6 +224,31 @@ export class AdminClient {
     await this.#change('TransferLeadership', { target }, brokerGroup);
   }
 
+  /**
+   * Messages with an id, the client's or RocketMQ's offset message id, oldest first: several when one was sent twice, or
+   * copied to a dead-letter queue. None is no failure.
+   * @param topic only there; '' = anywhere
+   * @param bodySizeMax bytes of each body
+   */
+  findMessages(messageId: string, topic = '', bodySizeMax = 4_194_304): Promise<FoundMessages> {
+    return this.#messages.find(messageId, topic, bodySizeMax);
+  }
+
+  /** Messages of a topic with a key, newest first. @throws MqError TOPIC_NOT_FOUND */
+  queryMessages(input: QueryMessagesInput): Promise<FoundMessages> {
+    return this.#messages.query(input);
+  }
+
+  /** Messages of a topic in the order of storing; no consumer is moved. @throws MqError TOPIC_NOT_FOUND */
+  listMessages(input: ListMessagesInput): Promise<FoundMessages> {
+    return this.#messages.list(input);
+  }
+
+  /** What happened to every stored message with this id, oldest first. @throws MqError MESSAGE_NOT_FOUND */
+  traceMessage(messageId: string, topic = ''): Promise<readonly MessageTrace[]> {
+    return this.#messages.trace(messageId, topic);
+  }
+
   async #raftStatusOf(group: GroupInfo): Promise<RaftGroupStatus> {
     const addresses = new Map(
       group.replicas.map((replica) => [replica.nodeId, replica.grpcAddress]),
@@ -303,11 +340,13 @@ export class AdminClient {
     method: string,
     request: object,
     absent: MqError['code'],
+    brokerGroup?: string,
+    timeoutMs?: number,
   ): Promise<readonly { readonly group: string; readonly answer: T }[]> {
-    const groups = await this.groups();
+    const groups = await this.#selected(brokerGroup);
     const answers = await Promise.all(
       groups.map(async (group) => {
-        const answer = await this.#unary<T>(leaderFirst(group), ADMIN, method, request);
+        const answer = await this.#unary<T>(leaderFirst(group), ADMIN, method, request, timeoutMs);
         const failure = resultError(answer.result);
         if (failure !== null && failure.code !== absent) throw failure;
         return { group: group.group, answer, failure };

@@ -112,6 +112,10 @@ export const putHalfKind: CommandKind<PutHalf> = {
     const row = tables.halves.add(half, nowMs + command.firstCheckAfterMs, message);
     return { number: row.number, again: false };
   },
+  terms: ({ message }, sink, position) => {
+    const messageId = storedMessageId(message);
+    if (messageId !== null) sink.messageId(messageId, position);
+  },
 };
 
 export const endTransactionKind: CommandKind<EndTransaction> = {
