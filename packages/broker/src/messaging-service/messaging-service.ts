@@ -184,6 +184,7 @@ export class MessagingService implements Messaging, StateListener {
       settings: timerConfig(options.timerSettings),
       brokerGroup: options.brokerGroup,
       storeHost,
+      lastStoreTimestampMs: () => state.lastStoreTimestampMs,
     });
     state.setListener(this);
   }

@@ -309,6 +309,7 @@ export class SingleNode {
   #queue: Proposal[] = [];
   /** Told that their outcome is unknown; they commit with the others. */
   readonly #expired = new Set<Proposal>();
+  readonly #sealed: { readonly entry: Entry; readonly proposals: readonly Proposal[] }[] = [];
   #scheduled = false;
 
   constructor(clock: ManualClock, log = new MemoryLog()) {
@@ -345,6 +346,12 @@ export class SingleNode {
 
   /** Seals and applies what waits. */
   commit(): void {
+    this.seal();
+    for (const { entry, proposals } of this.#sealed.splice(0)) this.#apply(entry, proposals);
+  }
+
+  /** Seals what waits into an entry of the log; {@link commit} applies it. */
+  seal(): void {
     const proposals = this.#queue;
     if (proposals.length === 0) return;
     this.#queue = [];
@@ -365,9 +372,35 @@ export class SingleNode {
     const recordCount = proposals.reduce((sum, p) => sum + p.recordCount, 0);
     const entry = sealEntry(frame, { ...context, type: entryType.records, recordCount });
     void this.log.append([entry]);
+    this.#sealed.push({ entry, proposals });
+  }
+
+  /** Nobody waits any more for what is sealed; it commits later. */
+  giveUpSealed(): void {
+    for (const { proposals } of this.#sealed) {
+      for (const proposal of proposals) {
+        this.#expired.add(proposal);
+        proposal.rejected('unknown');
+      }
+    }
+  }
+
+  /** What is sealed never commits, nor does what waits: another leader's log won. */
+  loseAll(): void {
+    const lost = this.#sealed.splice(0);
+    this.log.entries.length -= lost.length;
+    for (const { proposals } of lost) {
+      for (const proposal of proposals) {
+        if (!this.#expired.delete(proposal)) proposal.rejected('lost');
+      }
+    }
+    for (const proposal of this.#queue.splice(0)) proposal.rejected('not-leader');
+  }
+
+  #apply(entry: Entry, proposals: readonly Proposal[]): void {
     const results: unknown[] = [];
     this.machines.forEach((machine, i) => machine.apply(entry, i === 0 ? results : null));
-    assert(results.length === recordCount, 'one result per record');
+    assert(results.length === entry.recordCount, 'one result per record');
     let from = 0;
     for (const proposal of proposals) {
       if (this.#expired.delete(proposal)) proposal.committedLate?.(results, from);
@@ -393,20 +426,8 @@ export class SingleNode {
 
   /** Seals what waits into an entry that never commits: another leader's log won. */
   lose(): void {
-    const proposals = this.#queue;
-    this.#queue = [];
-    const sizeBytes = proposals.reduce((sum, p) => sum + p.sizeBytes, ENTRY_HEADER_SIZE_BYTES);
-    const frame = Buffer.alloc(sizeBytes);
-    const index = this.log.lastIndex + 1;
-    const context = {
-      index,
-      term: 1,
-      position: this.log.endPosition,
-      storeTimestampMs: this.clock.wallMs(),
-    };
-    let at = ENTRY_HEADER_SIZE_BYTES;
-    for (const proposal of proposals) at = proposal.write(frame, at, context);
-    for (const proposal of proposals) proposal.rejected('lost');
+    this.seal();
+    this.loseAll();
   }
 }
 

@@ -13,7 +13,6 @@ import {
   encodeCommand,
   writeCommandHeader,
 } from '../state/commands/index.js';
-import { SKIPPED } from '../state/commands/timers.js';
 import { type TimerName } from '../state/timers-row.js';
 
 /** A message of one send call, and when it is due; null = it goes to its queue at once. */
@@ -105,7 +104,7 @@ export interface FiredMessage {
   readonly record: Buffer;
 }
 
-/** What becomes of a {@link FireProposal}; exactly one of them is called. */
+/** What becomes of a {@link FireProposal}: one of them is called; `fired` also after `rejected` with `unknown`. */
 export interface FireOutcome {
   /** One result per message: its queue offset, or why it was dropped. */
   fired(results: readonly unknown[]): void;
@@ -123,6 +122,7 @@ export class FireProposal implements Proposal {
   readonly #latestDueMs: number;
   readonly #offsets: NextOffsets;
   readonly #outcome: FireOutcome;
+  #skipped = false;
 
   /** @param timers all timers that end, those whose message has no topic any more included */
   constructor(
@@ -163,17 +163,24 @@ export class FireProposal implements Proposal {
   }
 
   committed(results: readonly unknown[], from: number): void {
-    const own = results.slice(from, from + this.recordCount);
-    if (own.pop() === SKIPPED) this.#outcome.early();
-    else this.#outcome.fired(own);
+    if (this.#skipped) this.#outcome.early();
+    else this.#outcome.fired(results.slice(from, from + this.recordCount - 1));
+  }
+
+  /** Only counted: the timers ended when the entry was applied. */
+  committedLate(results: readonly unknown[], from: number): void {
+    if (!this.#skipped) this.committed(results, from);
   }
 
   rejected(reason: RejectReason): void {
-    this.#outcome.rejected(reason);
+    // Whatever becomes of records that do nothing, the timers still wait.
+    if (this.#skipped) this.#outcome.early();
+    else this.#outcome.rejected(reason);
   }
 
   /** Fills the announced size with records that do nothing. */
   #skip(frame: Buffer, at: number): number {
+    this.#skipped = true;
     for (const { record } of this.#messages) at = skipRecord(frame, at, record.length);
     return skipRecord(frame, at, this.#command.length);
   }

@@ -36,12 +36,16 @@ export interface TimerServiceOptions {
   readonly settings: Omit<TimerSettings, 'timerDelayMaxMs' | 'messageDelayLevel'>;
   readonly brokerGroup: string;
   readonly storeHost: StoredHost;
+  /** Of the last entry applied: the log's clock, which never goes back. */
+  readonly lastStoreTimestampMs: () => number;
 }
 
-/** Messages and bytes of one proposal of due timers, and how many of these are on their way at once. */
+/** Messages and bytes of one proposal of due timers. */
 const BATCH_COUNT_MAX = 1_024;
 const BATCH_BYTES_MAX = 512 * 1024;
-const FLIGHTS_MAX = 4;
+/** No more is proposed while this much is on its way. */
+const FLYING_COUNT_MAX = 8 * BATCH_COUNT_MAX;
+const FLYING_BYTES_MAX = 4 * BATCH_BYTES_MAX;
 /** The wall clock may jump: it is looked at this often while anything waits. */
 const SLEEP_MS_MAX = 1_000;
 const RETRY_MS = 100;
@@ -50,13 +54,14 @@ const LOAD_RETRY_MS = 1_000;
 /** Timers of one proposal. */
 interface Flight {
   readonly timers: readonly WaitingTimer[];
+  readonly sizeBytes: number;
   /** Timers that have not ended so far. */
   left: number;
 }
 
 /**
  * Messages that wait for their delivery time. While this replica leads, it holds those due next in memory, and fires
- * them when the wall clock has reached their time: many in one proposal, a few proposals at once.
+ * them when the wall clock has reached their time: many in one proposal when many are due at once.
  *
  * A timer is claimed by the one who fires or recalls it, and stays so until the log says that it is over, or the
  * proposal is known to have failed, or the leadership ends: so it ends once.
@@ -70,7 +75,7 @@ export class TimerService {
   readonly #rotation = new Map<string, number>();
   /** By timer id. */
   readonly #flights = new Map<number, Flight>();
-  #inFlight = 0;
+  #flyingBytes = 0;
   /** Messages proposed to wait, not yet counted by the state. */
   #putting = 0;
   #leading = false;
@@ -124,7 +129,7 @@ export class TimerService {
     this.#window.reset();
     this.#recalls.reset();
     this.#flights.clear();
-    this.#inFlight = 0;
+    this.#flyingBytes = 0;
     this.#retryAtMs = 0;
   }
 
@@ -149,8 +154,9 @@ export class TimerService {
     messages: readonly TimedPublishMessage[],
     queueId: number,
   ): Promise<readonly TimedSendResult[]> {
-    const { proposer, offsets, clock } = this.#options;
-    const nowMs = clock.wallMs();
+    const { proposer, offsets, lastStoreTimestampMs } = this.#options;
+    // By the wall clock more would be due already, but that one may go back before the entry is sealed.
+    const nowMs = lastStoreTimestampMs();
     const timed = messages.map((message) => this.#prepare(topic, message, nowMs));
     sendSizeBytes(timed.map(({ prepared }) => prepared));
     const waiting = timed.reduce((sum, { dueMs }) => sum + (dueMs === null ? 0 : 1), 0);
@@ -261,10 +267,12 @@ export class TimerService {
 
   #mayFire(): boolean {
     return (
-      this.#leading &&
-      this.#inFlight < FLIGHTS_MAX &&
-      this.#options.clock.monotonicMs() >= this.#retryAtMs
+      this.#leading && this.#roomInFlight() && this.#options.clock.monotonicMs() >= this.#retryAtMs
     );
+  }
+
+  #roomInFlight(): boolean {
+    return this.#flights.size < FLYING_COUNT_MAX && this.#flyingBytes < FLYING_BYTES_MAX;
   }
 
   #claimBatch(nowMs: number): readonly WaitingTimer[] {
@@ -290,9 +298,10 @@ export class TimerService {
       dues.push(dueMs);
     }
     const dropped = timers.length - messages.length;
-    const flight: Flight = { timers, left: timers.length };
+    const sizeBytes = timers.reduce((sum, { record }) => sum + record.length, 0);
+    const flight: Flight = { timers, sizeBytes, left: timers.length };
     for (const { id } of timers) this.#flights.set(id, flight);
-    this.#inFlight++;
+    this.#flyingBytes += sizeBytes;
     const reign = this.#reign;
     const outcome = {
       fired: (results: readonly unknown[]): void => {
@@ -335,7 +344,7 @@ export class TimerService {
       this.#flights.delete(timer.id);
       this.#window.release(timer);
     }
-    this.#inFlight--;
+    this.#flyingBytes -= flight.sizeBytes;
     this.#look();
   }
 
@@ -344,7 +353,7 @@ export class TimerService {
     const flight = this.#flights.get(id);
     if (flight === undefined) return;
     this.#flights.delete(id);
-    if (--flight.left === 0) this.#inFlight--;
+    if (--flight.left === 0) this.#flyingBytes -= flight.sizeBytes;
   }
 
   #load(nowMs: number): void {
@@ -365,7 +374,7 @@ export class TimerService {
 
   /** When there is something to do next, wall clock; Infinity when only an event can bring it. */
   #nextLookMs(): number {
-    const dueMs = this.#inFlight < FLIGHTS_MAX ? this.#window.nextDueMs : Infinity;
+    const dueMs = this.#roomInFlight() ? this.#window.nextDueMs : Infinity;
     return Math.min(dueMs, this.#window.nextLoadMs);
   }
 

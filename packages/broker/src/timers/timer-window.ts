@@ -128,13 +128,8 @@ export class TimerWindow {
   /** Lets go of a claimed timer that still waits, or may do so. Nothing happens when it is over. */
   release(timer: WaitingTimer): void {
     if (this.#known.get(timer.id) !== timer) return;
-    if (timer.record !== EMPTY && isBefore(timer, this.#end)) {
-      this.#heap.push(timer);
-      return;
-    }
-    this.#forget(timer);
-    // A load that has begun would pass over it, since it was known.
-    if (this.#loading && timer.record !== EMPTY) this.#lowerFloor(timer);
+    if (timer.record !== EMPTY && isBefore(timer, this.#end)) this.#heap.push(timer);
+    else this.#forget(timer);
   }
 
   /**

@@ -289,31 +289,39 @@ describe('exactly once', () => {
     await send('a', 1_000);
     node.hold = true;
     await clock.advance(1_000);
-    const [proposal] = node.take();
-    proposal!.rejected('unknown');
-    node.hold = false;
+    node.seal();
+    node.giveUpSealed();
     await clock.advance(60_000);
-    expect(bodies()).toEqual([]);
+    expect(node.waiting).toBe(0);
     // It was in the log all the time.
-    node.propose({
-      sizeBytes: proposal!.sizeBytes,
-      recordCount: proposal!.recordCount,
-      write: (frame, at, context) => proposal!.write(frame, at, context),
-      committed: () => undefined,
-      rejected: () => undefined,
-    });
+    node.hold = false;
+    node.commit();
     await clock.advance(60_000);
     expect(bodies()).toEqual(['a']);
     expect(state.tables.timers.pending).toBe(0);
+  });
+
+  test('a proposal that came to nothing is made again, even if nobody tells its outcome', async () => {
+    await send('a', 5_000);
+    node.hold = true;
+    await clock.advance(5_000);
+    const real = clock.wallMs.bind(clock);
+    clock.wallMs = () => real() - 3_000;
+    node.seal();
+    node.giveUpSealed();
+    node.hold = false;
+    node.commit();
+    await clock.advance(3_000);
+    expect(bodies()).toEqual(['a']);
   });
 
   test('it fires after a change of the leader when the proposal was lost', async () => {
     await send('a', 1_000);
     node.hold = true;
     await clock.advance(1_000);
-    const [proposal] = node.take();
+    node.seal();
     follow();
-    proposal!.rejected('lost');
+    node.loseAll();
     node.hold = false;
     await clock.advance(60_000);
     expect(bodies()).toEqual([]);

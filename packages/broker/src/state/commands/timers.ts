@@ -31,9 +31,6 @@ export interface Skip {
   readonly sizeBytes: number;
 }
 
-/** What a `skip` gives to those who proposed something else. */
-export const SKIPPED = Symbol('skipped');
-
 export const putTimerKind: CommandKind<PutTimer> = {
   number: 20,
   write: (writer, command) => {
@@ -124,5 +121,5 @@ export const skipKind: CommandKind<Skip> = {
     reader.discard();
     return { kind: 'skip', sizeBytes };
   },
-  apply: () => SKIPPED,
+  apply: () => null,
 };
