@@ -65,3 +65,32 @@ test('the sums depend on which rows there are, not on how they came', () => {
   again.decode(a.encode());
   expect(again.encode()).toEqual(a.encode());
 });
+
+test('a decision is made by rows as they are, even when a checkpoint comes between', async () => {
+  const store = new MemoryStateStore();
+  const reads: (() => void)[] = [];
+  const get = store.coldGet.bind(store);
+  store.coldGet = async (key) => {
+    const found = await get(key);
+    await new Promise<void>((resolve) => reads.push(resolve));
+    return found;
+  };
+  const cold = new ColdRows(store, () => undefined);
+  const decided: (string | null)[][] = [];
+  const deciding = cold.getNow(['a/1', 'a/2'], (rows) =>
+    decided.push(rows.map((row) => row?.toString() ?? null)),
+  );
+  await Promise.resolve();
+  await Promise.resolve();
+  // The store has said that there is nothing; now there is, and it is in the store before we are told.
+  cold.put('a/1', Buffer.from('one'));
+  await store.save(1, nothing, cold.capture());
+  cold.saved();
+  cold.put('a/2', Buffer.from('two'));
+  while (decided.length === 0) {
+    for (const answer of reads.splice(0)) answer();
+    await Promise.resolve();
+  }
+  await deciding;
+  expect(decided).toEqual([['one', 'two']]);
+});
