@@ -226,7 +226,10 @@ function followSignal(
   const abort = (): void => call.cancel();
   if (signal.aborted) abort();
   else signal.addEventListener('abort', abort, { once: true });
-  call.once('close', () => signal.removeEventListener('abort', abort));
+  // 'close' waits for a reader that takes everything; the status always comes.
+  const forget = (): void => signal.removeEventListener('abort', abort);
+  call.once('status', forget);
+  call.once('close', forget);
 }
 
 async function* iterate(call: ClientReadableStream<Buffer>): AsyncGenerator<Buffer, void, void> {
