@@ -277,6 +277,7 @@ export class Broker {
         loaded: () => this.#messaging.timers.loaded,
         loadedBytes: () => this.#messaging.timers.loadedBytes,
       },
+      rememberedSends: () => this.#messaging.rememberedSends,
       log,
       messageIndex,
       ready,

@@ -86,8 +86,17 @@ export interface ResetQueue {
 
 export interface SendResult {
   readonly queueId: number;
-  /** Offset of the first message; the others follow without a gap. */
+  /** Offset of the first message; the others follow without a gap, unless there are repeats. */
   readonly firstQueueOffset: number;
+  /** Only when some of the messages had been stored before, by a call whose answer was lost. */
+  readonly repeats?: RepeatedSends;
+}
+
+/** What became of each message of a call that repeats another one, in its order. */
+export interface RepeatedSends {
+  readonly offsets: readonly number[];
+  /** False = stored by an earlier call. */
+  readonly isNew: readonly boolean[];
 }
 
 /** A message, and when it shall be delivered; null = at once. */
@@ -151,7 +160,10 @@ export interface Messaging {
   group(name: string): GroupConfig | null;
   groups(): Iterable<GroupConfig>;
 
-  /** Stores all messages in one queue, in order, in one entry. `queueId` null = round robin, or by message group. */
+  /**
+   * Stores all messages in one queue, in order, in one entry: round robin, or by message group. A message that was stored
+   * lately, with the same id and body, is not stored again: its place is part of the answer.
+   */
   send(topic: TopicConfig, messages: readonly PublishMessage[]): Promise<SendResult>;
   /**
    * Stores messages each of which is delivered at its time, in one entry. One result per message, in order; rejects with

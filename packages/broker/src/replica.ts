@@ -24,6 +24,7 @@ import { joinHostPort, type Peer } from './config.js';
 import { WatchedStateMachine } from './ops/watched-state-machine.js';
 import { type BrokerSettings } from './settings.js';
 import { Checkpoints } from './state/checkpoints.js';
+import { RecentSends } from './state/recent-sends.js';
 import { openBrokerState } from './state/recovery.js';
 import { type BrokerStateMachine } from './state/state-machine.js';
 import { collectTerms } from './state/terms.js';
@@ -87,7 +88,17 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
   lifecycle.opened('queue index', () => queueIndex.close());
   const stateStore = new KvStateStore(await openRocksDb(`${dataDir}/state`));
   lifecycle.opened('state store', () => stateStore.close());
-  const state = await openBrokerState({ stateStore, queueIndex, log, logger, onFatal });
+  const { sendDedupWindowMs, sendDedupMax, sendDedupRebuildBytes } = settings;
+  const isOff = sendDedupWindowMs === 0 || sendDedupMax === 0;
+  const state = await openBrokerState({
+    stateStore,
+    queueIndex,
+    log,
+    logger,
+    recentSends: isOff ? null : new RecentSends(settings, randomBytes(8)),
+    sendDedupRebuildBytes,
+    onFatal,
+  });
   const messageIndex = await MessageIndex.open({
     disk: nodeDisk,
     directory: `${dataDir}/index`,

@@ -140,7 +140,10 @@ export {
 export {
   decodeStoredMessage,
   isStoredMessage,
+  locateMessageId,
+  newByteRange,
   storedBody,
+  storedBodyCrc,
   storedBodySizeBytes,
   storedBodyStart,
   storedBornTimestampMs,

@@ -51,6 +51,7 @@ interface NormalFacts {
 
 const judgeNormal = judged<NormalFacts>((facts, verdict) => {
   verdict.equal(facts.sent, facts.count, 'messages sent');
+  verdict.equal(facts.storedTwice, 0, 'messages stored twice by a repeated send');
   verdict.equal(facts.simple, facts.count, 'messages of SimpleConsumer');
   verdict.equal(facts.simpleTwice, 0, 'messages that came twice to SimpleConsumer');
   verdict.equal(facts.push ?? facts.count, facts.count, 'messages of PushConsumer');

@@ -49,8 +49,8 @@ const SCAN_INTERVAL_MS = 50;
  *
  * Everything that passes here may be repeated: queries, heartbeats, acknowledgements and administration have the same
  * effect twice; a receive whose answer was lost leaves its messages invisible for their time, as a lost answer does
- * anywhere; and a send that is repeated because its leader died with an unknown outcome may store the message twice
- * under one message id, which the protocol allows and the client's own retry would do as well.
+ * anywhere; and a send that is repeated because its leader died with an unknown outcome is known to the next leader by
+ * its message id, and stored once.
  */
 export class Forwarder {
   readonly #options: ForwarderOptions;

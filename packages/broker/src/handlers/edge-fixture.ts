@@ -21,6 +21,7 @@ import {
   type PullRequest,
   type PullResult,
   type ReceiveRequest,
+  type RepeatedSends,
   type ResetQueue,
   type ResetTarget,
   type SendResult,
@@ -127,10 +128,14 @@ export class FakeMessaging implements Messaging {
     return this.groupMap.values();
   }
 
+  /** What the next sends find out about their messages. */
+  repeats: RepeatedSends | null = null;
+
   async send(topic: TopicConfig, messages: readonly PublishMessage[]): Promise<SendResult> {
     this.#fail();
     this.sent.push({ topic: topic.name, messages });
-    return { queueId: 0, firstQueueOffset: 7 };
+    const { repeats } = this;
+    return { queueId: 0, firstQueueOffset: 7, ...(repeats === null ? {} : { repeats }) };
   }
 
   async sendTimed(

@@ -100,6 +100,36 @@ describe('SendMessage', () => {
     expect(edge.probe.inByTopic.get('orders')).toBe(2);
   });
 
+  it('answers what was stored before with its first place, and does not count it again', async () => {
+    edge.messaging.repeats = { offsets: [3, 9], isNew: [false, true] };
+    const places = ({ entries }: Awaited<ReturnType<typeof send>>) =>
+      entries.map(({ status, messageId, transactionId, offset }) => [
+        status.code,
+        messageId,
+        transactionId,
+        offset,
+      ]);
+    const expected = [
+      [statusCode.OK, 'm1', 'm1', 3],
+      [statusCode.OK, 'm2', 'm2', 9],
+    ];
+    const answer = await send([message(), message({ messageId: 'm2' })]);
+    expect(answer.status.code).toBe(statusCode.OK);
+    expect(places(answer)).toEqual(expected);
+    expect(edge.probe.inByTopic.get('orders')).toBe(1);
+
+    // In parts: each one has outcomes of its own.
+    edge.addTopic({ name: 'orders', type: 'FIFO' });
+    edge.messaging.repeats = { offsets: [3], isNew: [false] };
+    const fifo = { messageType: messageType.FIFO };
+    const inParts = await send([
+      message({ ...fifo, messageGroup: 'a' }),
+      message({ ...fifo, messageGroup: 'b', messageId: 'm2' }),
+    ]);
+    expect(places(inParts).map((place) => place.at(-1))).toEqual([3, 3]);
+    expect(edge.probe.inByTopic.get('orders')).toBe(1);
+  });
+
   it('asks for a client id before anything else', async () => {
     const answer = await send([message()], {});
     expect(answer.status.code).toBe(statusCode.CLIENT_ID_REQUIRED);

@@ -14,7 +14,7 @@ import {
   type SendRequest,
 } from '@raftmq/protocol';
 import { type RawMethod } from '@raftmq/rpc';
-import { type TopicConfig } from '../messaging.js';
+import { type RepeatedSends, type TopicConfig } from '../messaging.js';
 import { type EdgeCall } from './edge-call.js';
 import { createOnDemand, groupWithTopic, notAllowed } from './find-topic.js';
 import { unaryMethod } from './pipeline.js';
@@ -60,9 +60,32 @@ async function store(
   if ((topic!.permission & WRITABLE) === 0) throw notAllowed(name, 'writable');
   if (areHalves(send.messages)) return storeHalves(services, call, topic!, send.messages);
   if (needsParts(send.messages)) return storeInParts(services, topic!, send.messages);
-  const { firstQueueOffset } = await messaging.send(topic!, send.messages);
+  const { firstQueueOffset, repeats } = await messaging.send(topic!, send.messages);
+  if (repeats !== undefined) return answerRepeats(services, name, send.messages, repeats);
   count(services, name, send.messages);
   return encodeSendOkResponse(send.messages, firstQueueOffset);
+}
+
+/** What was stored by an earlier call is answered as it was then. */
+function answerRepeats(
+  services: EdgeServices,
+  topic: string,
+  messages: readonly DecodedMessage[],
+  { offsets, isNew }: RepeatedSends,
+): Buffer {
+  count(
+    services,
+    topic,
+    messages.filter((_, i) => isNew[i]),
+  );
+  const entries = messages.map(({ messageId }, i) => ({
+    status: OK_STATUS,
+    messageId,
+    transactionId: messageId,
+    offset: offsets[i]!,
+    recallHandle: '',
+  }));
+  return encodeSendMessageResponse({ status: OK_STATUS, entries });
 }
 
 /** Whether two messages belong into the same queue by what they say. */
@@ -140,6 +163,7 @@ async function storePart(
   const { messaging } = services;
   try {
     let outcomes: readonly PartOutcome[];
+    let stored = part;
     if (timed) {
       const results = await messaging.sendTimed(topic, part);
       outcomes = results.map(({ queueOffset, recallHandle }) => ({
@@ -148,14 +172,15 @@ async function storePart(
         error: null,
       }));
     } else {
-      const { firstQueueOffset } = await messaging.send(topic, part);
+      const { firstQueueOffset, repeats } = await messaging.send(topic, part);
+      if (repeats !== undefined) stored = part.filter((_, i) => repeats.isNew[i]);
       outcomes = part.map((_, i) => ({
-        offset: firstQueueOffset + i,
+        offset: repeats?.offsets[i] ?? firstQueueOffset + i,
         recallHandle: '',
         error: null,
       }));
     }
-    count(services, topic.name, part);
+    count(services, topic.name, stored);
     return outcomes;
   } catch (error) {
     if (!isMqError(error)) reportUnexpected(services, 'SendMessage', error);

@@ -48,7 +48,8 @@ import { GroupOffsets } from './group-offsets.js';
 import { NextOffsets } from './next-offsets.js';
 import { offsetByTimestamp } from './offset-by-time.js';
 import { createMessagingProbe, type MessagingProbe } from './probe.js';
-import { RecordsProposer, SendProposal, type ProposedRecord, type Proposer } from './proposals.js';
+import { OnceOnly } from './once-only.js';
+import { RecordsProposer, type ProposedRecord, type Proposer } from './proposals.js';
 import { Puller } from './puller.js';
 import { forgedReceipt, receiptError, Receipts } from './receipts.js';
 import { Receiver } from './receiver.js';
@@ -86,6 +87,7 @@ export class MessagingService implements Messaging, StateListener {
   readonly #state: BrokerStateMachine;
   readonly #offsets: NextOffsets;
   readonly #proposer: RecordsProposer;
+  readonly #onceOnly: OnceOnly;
   readonly #receipts: Receipts;
   readonly #polls: PollRegistry;
   readonly #receiver: Receiver;
@@ -118,6 +120,17 @@ export class MessagingService implements Messaging, StateListener {
     this.#offsets = new NextOffsets(tables);
     const proposer = new RecordsProposer(options.proposer, this.#offsets);
     this.#proposer = proposer;
+    this.#onceOnly = new OnceOnly({
+      recent: state.recentSends,
+      proposer: options.proposer,
+      offsets: this.#offsets,
+      queueIndex,
+      log,
+      clock,
+      probe,
+      appliedIndex: () => state.appliedIndex,
+      refusal: () => this.#refusal(),
+    });
     const receipts = new Receipts(tables, options.brokerGroup);
     this.#receipts = receipts;
     const polls = new PollRegistry(clock, settings);
@@ -197,6 +210,12 @@ export class MessagingService implements Messaging, StateListener {
     return this.#state.topicsVersion;
   }
 
+  /** Message ids remembered to notice repeated sends, and the memory that takes: gauges. */
+  get rememberedSends(): { readonly count: number; readonly sizeBytes: number } {
+    const recent = this.#state.recentSends;
+    return { count: recent?.size ?? 0, sizeBytes: recent?.sizeBytes ?? 0 };
+  }
+
   /** Receive calls that wait: a gauge. */
   get waitingPolls(): number {
     return this.#polls.size;
@@ -223,15 +242,15 @@ export class MessagingService implements Messaging, StateListener {
     const config = this.#writable(topic.name);
     const prepared = this.#prepare(topic.name, messages);
     const queueId = this.#queueFor(config, messages);
-    const result = await new Promise<SendResult>((resolve, reject) => {
-      this.#options.proposer.propose(
-        new SendProposal(prepared, queueId, this.#offsets, resolve, reject),
-      );
-    }).catch((error: unknown) => {
+    const row = this.#state.tables.topics.get(topic.name)!;
+    const call = { topic: row, queueId, messages, prepared };
+    const result = await this.#onceOnly.send(call).catch((error: unknown) => {
       this.probe.sendsFailed++;
       throw error;
     });
-    this.probe.messagesSent += messages.length;
+    const isNew = result.repeats?.isNew;
+    this.probe.messagesSent +=
+      isNew === undefined ? messages.length : isNew.filter((fresh) => fresh).length;
     return result;
   }
 
@@ -481,6 +500,7 @@ export class MessagingService implements Messaging, StateListener {
     this.#role = status;
     if (status.writable && !(before.writable && before.term === status.term)) {
       this.#offsets.reset();
+      this.#onceOnly.reset();
       this.#receiver.reset();
       this.#deadLetters.reset();
       this.#secretProposed = null;

@@ -3,6 +3,8 @@ export interface MessagingProbe {
   messagesSent: number;
   messageBytesSent: number;
   sendsFailed: number;
+  /** Sent again and stored before: answered, not stored. */
+  messagesRepeated: number;
   messagesDelivered: number;
   /** Among the delivered ones: attempt 2 and later. */
   messagesRedelivered: number;
@@ -28,6 +30,7 @@ export function createMessagingProbe(): MessagingProbe {
     messagesSent: 0,
     messageBytesSent: 0,
     sendsFailed: 0,
+    messagesRepeated: 0,
     messagesDelivered: 0,
     messagesRedelivered: 0,
     messagesAcked: 0,

@@ -154,6 +154,8 @@ export class SendProposal implements Proposal {
   readonly #resolve: (result: SendResult) => void;
   readonly #reject: (error: MqError) => void;
   #firstQueueOffset = -1;
+  #sealedIndex = 0;
+  #isOpen = false;
 
   /** @param messages at least one, all of one topic */
   constructor(
@@ -176,6 +178,7 @@ export class SendProposal implements Proposal {
 
   write(frame: Buffer, at: number, context: SealContext): number {
     const messages = this.#messages;
+    this.#sealedIndex = context.index;
     const first = this.#offsets.take(messages[0]!.topic, this.#queueId, messages.length);
     this.#firstQueueOffset = first;
     const placement: StoredPlacement = {
@@ -203,7 +206,18 @@ export class SendProposal implements Proposal {
   }
 
   rejected(reason: RejectReason): void {
+    this.#isOpen = reason === 'unknown';
     this.#reject(rejectionError(reason));
+  }
+
+  /** Rejected without an outcome: it may still commit, as long as this replica leads and the index is not applied. */
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  /** Index of its entry, 0 while it is not sealed. */
+  get sealedIndex(): number {
+    return this.#sealedIndex;
   }
 }
 

@@ -49,6 +49,7 @@ export interface MetricsSource {
     readonly loaded: () => number;
     readonly loadedBytes: () => number;
   };
+  readonly rememberedSends: () => { readonly count: number; readonly sizeBytes: number };
   readonly log: {
     readonly firstPosition: number;
     readonly endPosition: number;

@@ -207,7 +207,7 @@ export function storeMetrics({ log, state, disk, group }: MetricsSource): Probed
 
 /** Metrics of sending and delivery; they count on the leader. */
 export function deliveryMetrics(source: MetricsSource): ProbedMetric[] {
-  const { messaging, waitingPolls, lite, group } = source;
+  const { messaging, waitingPolls, rememberedSends, lite, group } = source;
   const labels = ['group'] as const;
   const one = (read: () => number) => (): Sample[] => [{ labels: { group }, value: read() }];
   return [
@@ -233,6 +233,24 @@ export function deliveryMetrics(source: MetricsSource): ProbedMetric[] {
       'raftmq_send_failed_total',
       'Send calls that were not committed, or with an unknown outcome.',
       one(() => messaging.sendsFailed),
+      labels,
+    ),
+    counter(
+      'raftmq_send_repeated_total',
+      'Messages that were sent again and not stored again: their senders got the first place.',
+      one(() => messaging.messagesRepeated),
+      labels,
+    ),
+    gauge(
+      'raftmq_send_remembered_ids',
+      'Messages whose ids are remembered to notice repeated sends.',
+      one(() => rememberedSends().count),
+      labels,
+    ),
+    gauge(
+      'raftmq_send_remembered_bytes',
+      'Memory that they take.',
+      one(() => rememberedSends().sizeBytes),
       labels,
     ),
     counter(

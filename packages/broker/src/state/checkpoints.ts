@@ -18,7 +18,10 @@ export interface CheckpointsOptions {
   readonly log: Pick<CommitLogReader, 'firstPosition'>;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly settings: StateSettings;
+  readonly settings: Omit<
+    StateSettings,
+    'sendDedupWindowMs' | 'sendDedupMax' | 'sendDedupRebuildBytes'
+  >;
   /** A save failed: the process has to stop. */
   readonly onFatal: (error: unknown) => void;
 }

@@ -10,6 +10,8 @@ import {
 import { ENTRY_HEADER_SIZE_BYTES, entryType, type Entry, type LogStorage } from '@raftmq/raft';
 import { decodeCommand, isCommandOfKind } from './commands/index.js';
 import { indexHash } from './index-hash.js';
+import { type RecentSends } from './recent-sends.js';
+import { rememberSends } from './remember-sends.js';
 import { BrokerStateMachine } from './state-machine.js';
 import { Tables } from './tables.js';
 
@@ -18,6 +20,10 @@ export interface RecoveryOptions {
   readonly queueIndex: QueueIndex;
   readonly log: Pick<CommitLogReader, keyof LogStorage>;
   readonly logger: Logger;
+  /** Empty; filled from the end of the log. Null, or left out = nothing is remembered. */
+  readonly recentSends?: RecentSends | null;
+  /** Most log read for it. */
+  readonly sendDedupRebuildBytes?: number;
   /** The queue index failed while the state machine runs: the process has to stop. */
   readonly onFatal: (error: unknown) => void;
 }
@@ -65,11 +71,16 @@ export async function openBrokerState(options: RecoveryOptions): Promise<BrokerS
       );
   }
   const { appliedIndex } = saved;
+  const recentSends = options.recentSends ?? null;
+  if (recentSends !== null) {
+    const bytesMax = options.sendDedupRebuildBytes ?? 0;
+    await rememberSends(recentSends, { tables, log, logger, throughIndex: appliedIndex, bytesMax });
+  }
   logger.info(
     { appliedIndex, topics: tables.topics.size, groups: tables.groups.size },
     'state loaded',
   );
-  return new BrokerStateMachine(tables, queueIndex, appliedIndex, options.onFatal);
+  return new BrokerStateMachine(tables, queueIndex, appliedIndex, options.onFatal, recentSends);
 }
 
 /** Cuts every queue back to its row; queues of unknown topics go away. */

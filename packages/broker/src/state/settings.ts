@@ -1,4 +1,4 @@
-import { bytes, ms, type SettingsOf } from '@raftmq/base';
+import { bytes, count, ms, type SettingsOf } from '@raftmq/base';
 
 /** Settings of the state machine. */
 export const stateSettings = {
@@ -19,6 +19,24 @@ export const stateSettings = {
     min: 100,
     max: 3_600_000,
     doc: 'How often saved rows are made durable. The log before is needed until then: a longer time keeps more of it.',
+  }),
+  sendDedupWindowMs: ms({
+    default: 120_000,
+    min: 0,
+    max: 3_600_000,
+    doc: 'How long a message id is remembered: a send repeated with the same id and body is stored once. 0 = off.',
+  }),
+  sendDedupMax: count({
+    default: 1024 * 1024,
+    min: 0,
+    max: 16 * 1024 * 1024,
+    doc: 'Most message ids remembered, 40 bytes each, taken as they are needed; rounded up to a power of two. 0 = off.',
+  }),
+  sendDedupRebuildBytes: bytes({
+    default: 128 * 1024 * 1024,
+    min: 0,
+    max: 16 * 1024 * 1024 * 1024,
+    doc: 'Most log read at the start to remember message ids again. What is older is forgotten by a restart.',
   }),
 };
 

@@ -27,6 +27,7 @@ import { indexHash } from './index-hash.js';
 import { type HalfRow } from './half-table.js';
 import { createStateProbe, type StateProbe } from './probe.js';
 import { type TimerNews } from './timers-row.js';
+import { type RecentSends } from './recent-sends.js';
 import { type AppliedTermSink } from './terms.js';
 import { type ChangedRows, type DeliveryRow, type Tables, type TopicRow } from './tables.js';
 
@@ -65,6 +66,8 @@ export interface StateCapture extends ChangedRows {
 export class BrokerStateMachine implements StateMachine {
   readonly tables: Tables;
   readonly probe: StateProbe = createStateProbe();
+  /** Follows the log like the tables, but is no part of the state: it is neither saved nor compared. Null = off. */
+  readonly recentSends: RecentSends | null;
   readonly #queueIndex: QueueIndex;
   readonly #onFatal: (error: unknown) => void;
   readonly #context: { -readonly [K in keyof ApplyContext]: ApplyContext[K] };
@@ -88,8 +91,10 @@ export class BrokerStateMachine implements StateMachine {
     queueIndex: QueueIndex,
     appliedIndex: number,
     onFatal: (error: unknown) => void,
+    recentSends: RecentSends | null = null,
   ) {
     this.tables = tables;
+    this.recentSends = recentSends;
     this.#queueIndex = queueIndex;
     this.#appliedIndex = appliedIndex;
     this.#onFatal = onFatal;
@@ -271,6 +276,7 @@ export class BrokerStateMachine implements StateMachine {
     this.tables.changed(queue);
     this.tables.arrived(topic);
     if (liteName !== null) this.#applyLite(topic, liteName, queue.queueId, queueOffset);
+    this.recentSends?.add(topic.idSalt, record, position, this.#context.nowMs);
     this.probe.messagesApplied++;
     this.probe.messageBytesApplied += record.length;
     return queueOffset;

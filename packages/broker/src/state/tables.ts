@@ -9,6 +9,7 @@ import { readGroup, readTopic, writeGroup, writeTopic } from './config-codec.js'
 import { DeliveryRow, GroupDeliveries } from './group-deliveries.js';
 import { ColdRows, type ColdStore } from './cold-rows.js';
 import { HalfTable } from './half-table.js';
+import { nameSalt } from './id-hash.js';
 import { rowVersion, openRow } from './row-format.js';
 import { TimersRow } from './timers-row.js';
 
@@ -79,9 +80,12 @@ export class TopicRow implements Row {
   readonly queues: (QueueRow | undefined)[] = [];
   /** Messages came in since {@link Tables.takeArrivals}. */
   arrived = false;
+  /** Tells its message ids from equal ones of other topics. */
+  readonly idSalt: number;
 
   constructor(config: TopicConfig, epoch: number) {
     this.key = `topic/${config.name}`;
+    this.idSalt = nameSalt(config.name);
     this.config = config;
     this.epoch = epoch;
   }

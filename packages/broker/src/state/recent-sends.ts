@@ -1,0 +1,113 @@
+import { locateMessageId, newByteRange } from '@raftmq/protocol';
+import { IdHash } from './id-hash.js';
+import { IdTable } from './id-table.js';
+
+const TABLE_SIZE_MIN = 1024;
+const GROWTH = 4;
+
+/** How far back sends are remembered. */
+export interface RecentSendsLimits {
+  readonly sendDedupWindowMs: number;
+  readonly sendDedupMax: number;
+}
+
+/**
+ * Where the messages of the last minutes lie, by topic and message id, so that a send that is repeated can be answered
+ * with what became of the first one. Filled as messages are applied, so that every replica has it; never saved.
+ *
+ * It knows hashes only: who finds a place has to read the message there and compare.
+ *
+ * Tables are never made larger in place, which would take long at a size: a full one whose oldest message still counts
+ * is kept as it is until all of it is out of time, and the next one is four times as large.
+ */
+export class RecentSends {
+  /** Newest first; the first one is written to. */
+  #tables: IdTable[];
+  readonly #countMax: number;
+  readonly #windowMs: number;
+  readonly #hash: IdHash;
+  readonly #id = newByteRange();
+
+  /** @param seed at least 8 random bytes, so that nobody can choose ids with equal hashes */
+  constructor(limits: RecentSendsLimits, seed: Buffer) {
+    this.#countMax = 2 ** Math.ceil(Math.log2(limits.sendDedupMax));
+    this.#tables = [new IdTable(Math.min(TABLE_SIZE_MIN, this.#countMax))];
+    this.#windowMs = limits.sendDedupWindowMs;
+    this.#hash = new IdHash(seed);
+  }
+
+  /** Messages remembered, some of them perhaps out of time. */
+  get size(): number {
+    return this.#tables.reduce((sum, table) => sum + table.size, 0);
+  }
+
+  get sizeBytes(): number {
+    return this.#tables.reduce((sum, table) => sum + table.sizeBytes, 0);
+  }
+
+  get windowMs(): number {
+    return this.#windowMs;
+  }
+
+  /**
+   * Remembers a message. Those without an id are passed over.
+   * @param salt of its topic, see `nameSalt`
+   * @param position where the record begins in the log
+   */
+  add(salt: number, record: Buffer, position: number, storeTimestampMs: number): void {
+    const id = this.#id;
+    if (!locateMessageId(record, id)) return;
+    const hash = this.#hash;
+    hash.ofBytes(salt, record, id.start, id.end);
+    let table = this.#tables[0]!;
+    if (table.isFull) table = this.#tableWithRoom(storeTimestampMs);
+    const stamp = Math.floor(storeTimestampMs / 1000);
+    table.add(hash.high, hash.low, stamp, record.length, position);
+  }
+
+  /** The hash of a message id: valid until the next call of any method. */
+  hashOf(salt: number, messageId: string): IdHash {
+    this.#hash.ofText(salt, messageId);
+    return this.#hash;
+  }
+
+  /** Whether a message with this hash was stored within the window. */
+  has(high: number, low: number, nowMs: number): boolean {
+    const tables = this.#tables;
+    for (let i = 0; i < tables.length; i++) {
+      const number = tables[i]!.newest(high, low);
+      if (number !== 0 && !this.#isOver(tables[i]!.stamp(number), nowMs)) return true;
+    }
+    return false;
+  }
+
+  /** Position and size of the messages with this hash within the window, newest first: pairs in one list. */
+  places(high: number, low: number, nowMs: number): number[] {
+    const places: number[] = [];
+    for (const table of this.#tables) {
+      for (let found = table.newest(high, low); found !== 0; found = table.earlier(found)) {
+        if (this.#isOver(table.stamp(found), nowMs)) return places;
+        places.push(table.value(found), table.extra(found));
+      }
+    }
+    return places;
+  }
+
+  /** The first table is full: its oldest message can go, or there is another table from now on. */
+  #tableWithRoom(nowMs: number): IdTable {
+    const full = this.#tables[0]!;
+    const isOver = this.#isOver(full.oldestStamp, nowMs);
+    if (isOver || full.capacity >= this.#countMax) {
+      // At the maximum, or within the window, everything in older tables is older than what is overwritten now.
+      if (this.#tables.length > 1) this.#tables = [full];
+      return full;
+    }
+    const table = new IdTable(Math.min(full.capacity * GROWTH, this.#countMax));
+    this.#tables = [table, ...this.#tables.filter((old) => !this.#isOver(old.newestStamp, nowMs))];
+    return table;
+  }
+
+  #isOver(stamp: number, nowMs: number): boolean {
+    return nowMs - stamp * 1000 > this.#windowMs + 1000;
+  }
+}
