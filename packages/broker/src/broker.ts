@@ -305,7 +305,8 @@ export class Broker {
         transferLeadership: (target) => driver.transferLeadership(target),
       },
       queueStats: (topic) => queueStats(state.tables, queueIndex, topic),
-      groupProgress: (name) => groupProgress(state.tables, name),
+      deadLetterDesk: this.#messaging.deadLetterDesk,
+      groupProgress: (name) => groupProgress(state.tables, queueIndex, name),
       queries: this.#querySource(),
     };
   }

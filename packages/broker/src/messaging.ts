@@ -194,7 +194,13 @@ export interface Messaging {
     invisibleMs: number,
     suspend: boolean,
   ): Promise<string>;
-  forwardToDeadLetterQueue(group: string, topic: string, target: AckTarget): Promise<void>;
+  /** @param cause left out: the attempts are used up */
+  forwardToDeadLetterQueue(
+    group: string,
+    topic: string,
+    target: AckTarget,
+    cause?: { readonly reason: string; readonly attempts: number },
+  ): Promise<void>;
   /** Sets which lite topics of a topic of type LITE a client takes from. Creates the group with defaults on first use. */
   syncLiteSubscription(change: LiteSubscriptionChange): Promise<void>;
 

@@ -41,7 +41,7 @@ jest.mock('./connection.js', () => {
                 brokerGroup: 'broker-a',
                 group: { name: 'g', fifo: true, maxAttempts: 5 },
                 progress: [
-                  { topic: 't', queueId: 0, committedOffset: 3, maxOffset: 9, inFlight: 2 },
+                  { topic: 't', queueId: 0, committedOffset: 3, maxOffset: 9, inFlight: 2, lag: 6 },
                 ],
                 conflicts: [
                   {
@@ -134,6 +134,7 @@ describe('usage', () => {
     'topic list',
     'topic describe',
     'group create',
+    'group update',
     'group delete',
     'group list',
     'group describe',
@@ -142,6 +143,10 @@ describe('usage', () => {
     'message query',
     'message list',
     'message trace',
+    'consumer progress',
+    'consumer reset',
+    'dlq list',
+    'dlq resend',
     'cluster list',
     'raft status',
     'raft transfer',

@@ -52,6 +52,10 @@ const COMMANDS: Readonly<Record<string, { readonly summary: string; readonly loa
     summary: 'create a consumer group, or change one',
     load: async () => (await import('./commands/group-create.js')).groupCreateCommand,
   },
+  'group update': {
+    summary: 'change a consumer group: retries, start, pause',
+    load: async () => (await import('./commands/group-update.js')).groupUpdateCommand,
+  },
   'group delete': {
     summary: 'delete a consumer group and its progress',
     load: async () => (await import('./commands/group-delete.js')).groupDeleteCommand,
@@ -63,6 +67,22 @@ const COMMANDS: Readonly<Record<string, { readonly summary: string; readonly loa
   'group describe': {
     summary: 'show the progress and the lag of a consumer group',
     load: async () => (await import('./commands/group-describe.js')).groupDescribeCommand,
+  },
+  'consumer progress': {
+    summary: 'show the lag of a consumer group per queue',
+    load: async () => (await import('./commands/consumer-progress.js')).consumerProgressCommand,
+  },
+  'consumer reset': {
+    summary: 'put a consumer group somewhere else in a topic',
+    load: async () => (await import('./commands/consumer-reset.js')).consumerResetCommand,
+  },
+  'dlq list': {
+    summary: 'list the dead letters of a consumer group',
+    load: async () => (await import('./commands/dlq-list.js')).dlqListCommand,
+  },
+  'dlq resend': {
+    summary: 'send dead letters again',
+    load: async () => (await import('./commands/dlq-resend.js')).dlqResendCommand,
   },
   'transaction get': {
     summary: 'show what became of a transaction',

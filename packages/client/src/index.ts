@@ -1,4 +1,4 @@
-export { AdminClient, type AdminClientOptions } from './admin/admin-client.js';
+export { AdminClient, type AdminClientOptions, type ResetRequest } from './admin/admin-client.js';
 export { messageMissing } from './admin/message-admin.js';
 export {
   type ConsumeStatus,
@@ -13,10 +13,14 @@ export {
 export {
   type ConsumerGroupInfo,
   type ConsumerGroupStatus,
+  type DeadLetterInfo,
   type GroupInfo,
   type RaftGroupStatus,
   type RaftReplicaStatus,
   type ReplicaInfo,
+  type ResendOutcome,
+  type ResetQueue,
+  type ResetTarget,
   type SubscriptionConflict,
   type TopicInfo,
   type TopicStatus,

@@ -54,6 +54,9 @@ export {
   type EndTransactionRequest,
 } from './codec/end-transaction.js';
 export {
+  DEAD_LETTER_REASON_HEADER,
+  deadLetterProperty,
+  deadLetterReason,
   decodeProperties,
   encodeProperties,
   KEY_SEPARATOR,
@@ -249,6 +252,7 @@ export {
   checkTopicName,
   deadLetterTopic,
   DLQ_TOPIC_PREFIX,
+  groupOfGroupTopic,
   isBlank,
   isGroupTopic,
   isSystemTopic,

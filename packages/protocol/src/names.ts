@@ -97,6 +97,12 @@ export function isGroupTopic(name: string): boolean {
   return name.startsWith(DLQ_TOPIC_PREFIX) || name.startsWith(RETRY_TOPIC_PREFIX);
 }
 
+/** The group whose dead letters or retried messages a topic holds, as a full name; null for other topics. */
+export function groupOfGroupTopic(name: string): string | null {
+  const prefix = groupTopicPrefix(name);
+  return prefix === '' || name.length === prefix.length ? null : name.slice(prefix.length);
+}
+
 /** The dead-letter topic of a group, both as full names: `%DLQ%group` or `%DLQ%namespace%group`. */
 export function deadLetterTopic(group: string): string {
   return DLQ_TOPIC_PREFIX + group;

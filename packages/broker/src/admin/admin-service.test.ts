@@ -3,6 +3,7 @@ import { MqError } from '@raftmq/base';
 import { encodeStoredMessage, prepareStoredMessage } from '@raftmq/protocol';
 import { loadService, type RpcError } from '@raftmq/rpc';
 import { callContext, callUnary, EdgeFixture } from '../handlers/edge-fixture.js';
+import { type DeadLetter } from '../messaging-service/dead-letter-desk.js';
 import { adminMethods } from './admin-service.js';
 import { type AdminSource } from './admin-source.js';
 
@@ -11,9 +12,28 @@ const noAnswer = async () => ({ messages: [], nextPosition: null, missingBytes: 
 let edge: EdgeFixture;
 let transfers: (number | null)[];
 let source: AdminSource;
+let deskCalls: unknown[][];
+const letter: DeadLetter = {
+  queueOffset: 7,
+  messageId: 'm',
+  originTopic: 'orders',
+  originQueueId: 2,
+  originQueueOffset: 40,
+  reason: 'attempts used up',
+  attempts: 17,
+  firstDeliveryMs: 5,
+  lastDeliveryMs: 6,
+  storedMs: 8,
+  tag: null,
+  keys: ['k'],
+  properties: new Map([['a', 'b']]),
+  bodySizeBytes: 3,
+  resent: true,
+};
 beforeEach(() => {
   edge = new EdgeFixture();
   transfers = [];
+  deskCalls = [];
   source = {
     cluster: 'DefaultCluster',
     group: 'broker-a',
@@ -42,8 +62,21 @@ beforeEach(() => {
       traces: { trace: () => Promise.reject(new MqError('MESSAGE_NOT_FOUND', 'no message')) },
     },
     groupProgress: () => [
-      { topic: 'orders', queueId: 0, committedOffset: 3, maxOffset: 5, inFlight: 2 },
+      { topic: 'orders', queueId: 0, committedOffset: 3, maxOffset: 5, inFlight: 2, lag: 2 },
     ],
+    deadLetterDesk: {
+      page: (group, fromOffset, countMax) => {
+        deskCalls.push(['page', group, fromOffset, countMax]);
+        return Promise.resolve({ letters: [letter], nextOffset: 8, endOffset: 9 });
+      },
+      resend: (group, offsets) => {
+        deskCalls.push(['resend', group, offsets]);
+        return Promise.resolve([
+          { queueOffset: 7, error: null, sent: true },
+          { queueOffset: 8, error: new MqError('TOPIC_NOT_FOUND', 'gone'), sent: false },
+        ]);
+      },
+    },
   };
 });
 afterEach(() => {
@@ -292,5 +325,91 @@ describe('failures', () => {
     edge.messaging.failures = [new MqError('TOO_MANY_REQUESTS', 'busy')];
     expect(await put({ name: 'orders' })).toEqual({ code: 42900, message: 'busy' });
     expect(edge.probe.unexpectedErrors).toBe(1);
+  });
+});
+
+describe('offsets and dead letters', () => {
+  it.each([
+    [{ target: 'BEGINNING', queueId: -1 }, null, { kind: 'beginning' }],
+    [{ target: 1, queueId: 3 }, 3, { kind: 'end' }],
+    [{ target: 2, value: 5, queueId: -1 }, null, { kind: 'timestamp', timestampMs: 5 }],
+    [{ target: 3, value: 9, queueId: 0 }, 0, { kind: 'offset', offset: 9 }],
+  ])('resets as asked: %j', async (fields, queueId, target) => {
+    const answer = await call<{ result: object; queues: object[] }>('ResetOffset', {
+      group: 'g',
+      topic: 'orders',
+      ...fields,
+    });
+    expect(answer.result).toMatchObject({ code: 20000 });
+    expect(answer.queues).toEqual([{ queueId: queueId ?? 0, before: 5, after: 2 }]);
+    expect(edge.messaging.resets).toEqual([
+      { group: 'g', topic: 'orders', queueId, target, dryRun: false },
+    ]);
+  });
+
+  it('refuses a reset without names, or with a target of the future', async () => {
+    for (const wrong of [
+      { topic: 'orders' },
+      { group: 'g' },
+      { group: 'g', topic: 'o', target: 9 },
+    ]) {
+      const answer = await call<{ result: { code: number } }>('ResetOffset', wrong);
+      expect(answer.result.code).toBeGreaterThanOrEqual(40000);
+    }
+    expect(edge.messaging.resets).toEqual([]);
+  });
+
+  it('lists dead letters, and sends some again', async () => {
+    const page = await call<{ letters: object[] }>('ListDeadLetters', {
+      group: 'g',
+      fromOffset: 4,
+    });
+    expect(page).toMatchObject({ nextOffset: 8, endOffset: 9 });
+    expect(page.letters).toEqual([{ ...letter, tag: '', properties: { a: 'b' } }]);
+    const resent = await call<{ outcomes: object[] }>('ResendDeadLetters', {
+      group: 'g',
+      offsets: [7, 8],
+    });
+    expect(resent.outcomes).toEqual([
+      { queueOffset: 7, code: 20000, message: 'OK', sent: true },
+      { queueOffset: 8, code: 40402, message: 'gone', sent: false },
+    ]);
+    expect(deskCalls).toEqual([
+      ['page', 'g', 4, 256],
+      ['resend', 'g', [7, 8]],
+    ]);
+  });
+
+  it('groups keep their policy, start and pause', async () => {
+    const group = {
+      name: 'g',
+      maxAttempts: 4,
+      retryPolicy: { initialMs: 1_000, maxMs: 60_000, multiplier: 1.5 },
+      consumeFrom: 'timestamp',
+      consumeFromTimestampMs: 1_700_000_000_000,
+      paused: true,
+    };
+    expect((await call('PutGroup', { group })).code).toBe(20000);
+    expect(edge.messaging.group('g')).toEqual({
+      name: 'g',
+      fifo: false,
+      maxAttempts: 4,
+      retryPolicy: { kind: 'exponential', initialMs: 1_000, maxMs: 60_000, multiplier: 1.5 },
+      consumeFrom: { kind: 'timestamp', timestampMs: 1_700_000_000_000 },
+      consumeEnabled: false,
+    });
+    const { groups } = await call<{ groups: { group: object }[] }>('ListGroups', { name: 'g' });
+    expect(groups[0]!.group).toMatchObject(group);
+    expect((await call('PutGroup', { group, createOnly: true })).code).toBe(20000);
+    const other = { ...group, retryPolicy: { waitsMs: [1] } };
+    expect((await call('PutGroup', { group: other, createOnly: true })).code).toBe(42800);
+    for (const wrong of [
+      { retryPolicy: { waitsMs: [-1] } },
+      { retryPolicy: { initialMs: 5, maxMs: 1, multiplier: 2 } },
+      { consumeFrom: 'somewhere' },
+      { consumeFrom: 'timestamp', consumeFromTimestampMs: -1 },
+    ]) {
+      expect((await call('PutGroup', { group: { ...group, ...wrong } })).code).toBe(40000);
+    }
   });
 });

@@ -18,6 +18,15 @@ import { adminContext, asResult, atLeader, here, inResult } from './admin-method
 import { type AdminSource } from './admin-source.js';
 import { messageMethods } from './message-methods.js';
 import { transactionMethods } from './transaction-methods.js';
+import { groupFromWire, groupToWire, sameGroup, type WireGroup } from './wire-group.js';
+import {
+  listDeadLetters,
+  resendDeadLetters,
+  resetOffset,
+  type WireListDeadLetters,
+  type WireResend,
+  type WireReset,
+} from './offset-methods.js';
 
 const QUEUES_MAX = 1_024;
 const MAX_ATTEMPTS_MAX = 1_000;
@@ -28,7 +37,6 @@ type WireTopic = {
   readonly queues: number;
   readonly permission: number;
 };
-type WireGroup = { readonly name: string; readonly fifo: boolean; readonly maxAttempts: number };
 
 /** The methods of `raftmq.admin.v1.Admin`. */
 export function adminMethods(services: EdgeServices, source: AdminSource): readonly RawMethod[] {
@@ -71,6 +79,15 @@ export function adminMethods(services: EdgeServices, source: AdminSource): reado
     atLeader<{ name: string }>(context, 'ListGroups', inResult, async ({ name }) => ({
       groups: listGroups(source, services.subscriptions, name),
     })),
+    atLeader<WireReset>(context, 'ResetOffset', inResult, (request) =>
+      resetOffset(messaging, request),
+    ),
+    atLeader<WireListDeadLetters>(context, 'ListDeadLetters', inResult, (request) =>
+      listDeadLetters(source.deadLetterDesk, request),
+    ),
+    atLeader<WireResend>(context, 'ResendDeadLetters', inResult, (request) =>
+      resendDeadLetters(source.deadLetterDesk, request),
+    ),
     atLeader<{ target: number }>(context, 'TransferLeadership', asResult, ({ target }) =>
       transfer(source, target),
     ),
@@ -133,12 +150,12 @@ function checkGroup(group: WireGroup | null, defaultMaxAttempts: number): GroupC
       `a message is delivered 1 to ${MAX_ATTEMPTS_MAX} times, not ${maxAttempts}`,
     );
   }
-  return { name: group.name, fifo: group.fifo, maxAttempts };
+  return groupFromWire(group, maxAttempts);
 }
 
 function checkGroupChange(old: GroupConfig | null, config: GroupConfig, createOnly: boolean): void {
   if (old === null || !createOnly) return;
-  if (old.fifo === config.fifo && old.maxAttempts === config.maxAttempts) return;
+  if (sameGroup(old, config)) return;
   throw new MqError(
     'PRECONDITION_FAILED',
     `group ${config.name} exists with other settings: fifo ${old.fifo}, ${old.maxAttempts} attempts`,
@@ -168,7 +185,7 @@ function listGroups(source: AdminSource, watch: SubscriptionWatch, name: string)
       .sort((a, b) => (a.name < b.name ? -1 : 1))
       // The progress of every group on every queue would be a large answer: it comes with a single group.
       .map((group) => ({
-        group,
+        group: groupToWire(group),
         progress: name === '' ? [] : source.groupProgress(group.name),
         conflicts: name === '' ? [] : wireConflicts(watch.conflicts(group.name)),
       }))

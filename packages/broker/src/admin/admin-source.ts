@@ -1,4 +1,5 @@
 import { type RaftStatus } from '@raftmq/raft';
+import { type DeadLetterDesk } from '../messaging-service/dead-letter-desk.js';
 import { type Messaging } from '../messaging.js';
 import { type MessageQueries } from '../query/message-queries.js';
 import { type MessageTraces } from '../query/message-trace.js';
@@ -18,6 +19,8 @@ export interface GroupProgress {
   readonly maxOffset: number;
   /** Handed out and not yet acknowledged. */
   readonly inFlight: number;
+  /** Messages kept that are not acknowledged. */
+  readonly lag: number;
 }
 
 export interface ReplicaAddresses {
@@ -51,6 +54,7 @@ export interface AdminSource {
   readonly messaging: Messaging;
   readonly raft: RaftStatusSource;
   readonly queueStats: (topic: string) => readonly QueueStats[];
+  readonly deadLetterDesk: Pick<DeadLetterDesk, 'page' | 'resend'>;
   readonly groupProgress: (group: string) => readonly GroupProgress[];
   readonly queries: QuerySource;
 }

@@ -100,6 +100,7 @@ export class FakeMessaging implements Messaging {
   readonly gone: string[] = [];
   readonly changes: { target: AckTarget; invisibleMs: number; suspend: boolean }[] = [];
   readonly deadLetters: AckTarget[] = [];
+  readonly deadLetterCauses: { readonly reason: string; readonly attempts: number }[] = [];
   readonly liteChanges: LiteSubscriptionChange[] = [];
   readonly transactions = new FakeTransactions();
   readonly pulled: PullRequest[] = [];
@@ -185,9 +186,15 @@ export class FakeMessaging implements Messaging {
     return `${target.receiptHandle}'`;
   }
 
-  async forwardToDeadLetterQueue(_group: string, _topic: string, target: AckTarget): Promise<void> {
+  async forwardToDeadLetterQueue(
+    _group: string,
+    _topic: string,
+    target: AckTarget,
+    cause?: { readonly reason: string; readonly attempts: number },
+  ): Promise<void> {
     this.#fail();
     this.deadLetters.push(target);
+    if (cause !== undefined) this.deadLetterCauses.push(cause);
   }
 
   async pull(request: PullRequest): Promise<PullResult> {

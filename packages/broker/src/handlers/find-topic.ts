@@ -1,11 +1,15 @@
 import { MqError } from '@raftmq/base';
-import { isGroupTopic, topicNotFound, type TopicType } from '@raftmq/protocol';
+import { groupOfGroupTopic, topicNotFound, type TopicType } from '@raftmq/protocol';
 import { type TopicGroup } from '../forward/group-directory.js';
 import { READABLE, WRITABLE } from './route-entries.js';
 import { type EdgeServices } from './services.js';
 
+/** Queues of a topic that belongs to a consumer group. */
+const GROUP_TOPIC_QUEUES = 1;
+
 /**
- * Creates an unknown topic when the settings say so. Only at a writable leader; two calls at once create it once, as the
+ * Creates an unknown topic when the settings say so; the dead-letter and the retry topic of a group that exists always, so
+ * that one can subscribe to them before there is anything in them. Only at a writable leader; two calls at once create it once, as the
  * second finds the same settings.
  * @throws MqError TOPIC_NOT_FOUND when topics are not created on demand, or the name is that of a group's own topic
  */
@@ -15,11 +19,14 @@ export async function createOnDemand(
   type: TopicType,
 ): Promise<void> {
   if (services.messaging.topic(name) !== null) return;
-  if (!services.settings.autoCreateTopic || isGroupTopic(name)) throw topicNotFound(name);
+  const group = groupOfGroupTopic(name);
+  const { autoCreateTopic, autoCreateTopicQueues } = services.settings;
+  const known = group === null ? autoCreateTopic : services.messaging.group(group) !== null;
+  if (!known) throw topicNotFound(name);
   await services.messaging.putTopic({
     name,
-    type,
-    queues: services.settings.autoCreateTopicQueues,
+    type: group === null ? type : 'NORMAL',
+    queues: group === null ? autoCreateTopicQueues : GROUP_TOPIC_QUEUES,
     permission: READABLE | WRITABLE,
   });
   services.logger.info({ topic: name, type }, 'topic created on demand');

@@ -1,12 +1,15 @@
 import { isMqError, MqError, type Logger } from '@raftmq/base';
 import { type CommitLogReader } from '@raftmq/broker-store';
 import {
+  deadLetterProperty,
+  deadLetterReason,
   deadLetterTopic,
   decodeStoredMessage,
   prepareStoredMessage,
   propertyName,
   type PreparedMessage,
   type StoredHost,
+  type StoredMessage,
 } from '@raftmq/protocol';
 import { type QueueReader } from '../lite/delivery-queues.js';
 import { type DeliveryName } from '../state/commands/index.js';
@@ -24,7 +27,20 @@ export interface DeadLettersOptions {
   readonly probe: MessagingProbe;
 }
 
+/** Why a consumer gives a message up, and after how many attempts by its own count. */
+export interface DeadLetterCause {
+  readonly reason: string;
+  readonly attempts: number;
+}
+
+const USED_UP: DeadLetterCause = { reason: deadLetterReason.ATTEMPTS_USED_UP, attempts: 0 };
 const READ_WRITE = 6;
+const addedNames: ReadonlySet<string> = new Set(Object.values(deadLetterProperty));
+
+/** User properties, name, value, name, value …, without those that the broker adds to dead letters. */
+export function withoutDeadLetterProperties(userProperties: readonly string[]): string[] {
+  return userProperties.filter((_, i) => !addedNames.has(userProperties[i - (i % 2)]!));
+}
 
 /**
  * Moves messages to `%DLQ%<group>`: the copy, the topic when it is missing, and the ack of the original enter the log in
@@ -41,6 +57,12 @@ export class DeadLetters {
     this.#options = options;
   }
 
+  /** The group was put somewhere else in the queue: every earlier move is decided, and may have to be made again. */
+  moved(from: DeliveryName): void {
+    const start = keyOf(from, '');
+    for (const key of [...this.#inDoubt]) if (key.startsWith(start)) this.#inDoubt.delete(key);
+  }
+
   /** A new leadership: what is in the log is applied, and nothing else of ours will ever be. */
   reset(): void {
     this.#inDoubt.clear();
@@ -50,14 +72,18 @@ export class DeadLetters {
    * Moves messages of one queue, in order, in one entry. A message that the log no longer holds is only acknowledged.
    * @throws MqError of the proposal; REQUEST_TIMEOUT also while the outcome of an earlier one is not known
    */
-  async move(from: DeliveryName, wanted: readonly number[]): Promise<void> {
+  async move(
+    from: DeliveryName,
+    wanted: readonly number[],
+    cause: DeadLetterCause = USED_UP,
+  ): Promise<void> {
     const offsets = this.#inDoubt.size === 0 ? wanted : this.#undecided(from, wanted);
     const keys = offsets.map((offset) => keyOf(from, offset));
     const joined = keys.map((key) => this.#moving.get(key)).filter((move) => move !== undefined);
     const own = offsets.filter((_, i) => !this.#moving.has(keys[i]!));
     if (own.length > 0) {
       const ownKeys = keys.filter((key) => !this.#moving.has(key));
-      const move = this.#moveAll(from, own)
+      const move = this.#moveAll(from, own, cause)
         .catch((error: unknown) => {
           if (isMqError(error) && error.code === 'REQUEST_TIMEOUT')
             for (const key of ownKeys) this.#inDoubt.add(key);
@@ -88,7 +114,11 @@ export class DeadLetters {
     });
   }
 
-  async #moveAll(from: DeliveryName, offsets: readonly number[]): Promise<void> {
+  async #moveAll(
+    from: DeliveryName,
+    offsets: readonly number[],
+    cause: DeadLetterCause,
+  ): Promise<void> {
     const { proposer, probe } = this.#options;
     const topic = deadLetterTopic(from.group);
     const records: ProposedRecord[] = [
@@ -104,7 +134,7 @@ export class DeadLetters {
     for (const offset of offsets) {
       const record = await this.#read(from, offset);
       if (record !== null) {
-        records.push({ message: this.#copy(record, topic, from), queueId: 0 });
+        records.push({ message: this.#copy(record, topic, from, offset, cause), queueId: 0 });
         copies++;
       }
       records.push({ command: { kind: 'dead-letter', ...nameOf(from), offset } });
@@ -122,12 +152,21 @@ export class DeadLetters {
     return log.cachedRecord(position, sizeBytes) ?? (await log.readRecord(position, sizeBytes));
   }
 
-  #copy(record: Buffer, topic: string, from: DeliveryName): PreparedMessage {
+  #copy(
+    record: Buffer,
+    topic: string,
+    from: DeliveryName,
+    offset: number,
+    cause: DeadLetterCause,
+  ): PreparedMessage {
     const { storeHost, logger } = this.#options;
-    const message = decodeStoredMessage(record);
-    const origin = [propertyName.DLQ_ORIGIN_TOPIC, from.topic];
-    origin.push(propertyName.DLQ_ORIGIN_MESSAGE_ID, message.messageId);
-    const options = { storeHost, brokerProperties: origin, reconsumeTimes: message.reconsumeTimes };
+    const stored = decodeStoredMessage(record);
+    const message = {
+      ...stored,
+      userProperties: withoutDeadLetterProperties(stored.userProperties),
+    };
+    const brokerProperties = this.#cardOf(stored, from, offset, cause);
+    const options = { storeHost, brokerProperties, reconsumeTimes: message.reconsumeTimes };
     try {
       return prepareStoredMessage(message, topic, options);
     } catch (error) {
@@ -140,9 +179,32 @@ export class DeadLetters {
       return prepareStoredMessage({ ...message, userProperties: [] }, topic, options);
     }
   }
+
+  /** Where a dead letter comes from, and what was tried. */
+  #cardOf(
+    message: StoredMessage,
+    from: DeliveryName,
+    offset: number,
+    cause: DeadLetterCause,
+  ): string[] {
+    const { state } = this.#options.tables.delivery(from.group, from.topic, from.queueId) ?? {};
+    const history = state?.history(offset) ?? null;
+    const attempts = Math.max(history?.attempts ?? 1, cause.attempts);
+    const card = [propertyName.DLQ_ORIGIN_TOPIC, from.topic];
+    card.push(propertyName.DLQ_ORIGIN_MESSAGE_ID, message.messageId);
+    card.push(deadLetterProperty.REASON, cause.reason);
+    card.push(deadLetterProperty.ATTEMPTS, String(attempts));
+    if (history !== null) {
+      card.push(deadLetterProperty.FIRST_DELIVERY, String(history.firstAtMs));
+      card.push(deadLetterProperty.LAST_DELIVERY, String(history.lastAtMs));
+    }
+    card.push(deadLetterProperty.ORIGIN_QUEUE_ID, String(message.queueId));
+    card.push(deadLetterProperty.ORIGIN_QUEUE_OFFSET, String(message.queueOffset));
+    return card;
+  }
 }
 
-function keyOf({ group, topic, queueId }: DeliveryName, offset: number): string {
+function keyOf({ group, topic, queueId }: DeliveryName, offset: number | ''): string {
   return `${group}/${topic}/${queueId}/${offset}`;
 }
 

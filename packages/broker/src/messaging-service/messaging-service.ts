@@ -42,7 +42,8 @@ import {
 } from '../state/state-machine.js';
 import { timerConfig, type TimerSettings } from '../timers/settings.js';
 import { TimerService } from '../timers/timer-service.js';
-import { DeadLetters } from './dead-letters.js';
+import { DeadLetterDesk } from './dead-letter-desk.js';
+import { DeadLetters, type DeadLetterCause } from './dead-letters.js';
 import { newGroup } from './group-behaviour.js';
 import { GroupOffsets } from './group-offsets.js';
 import { NextOffsets } from './next-offsets.js';
@@ -94,6 +95,8 @@ export class MessagingService implements Messaging, StateListener {
   readonly #puller: Puller;
   readonly #groupOffsets: GroupOffsets;
   readonly #deadLetters: DeadLetters;
+  /** Dead letters for those who look after them. */
+  readonly deadLetterDesk: DeadLetterDesk;
   readonly #renewals: Renewals;
   readonly #lite: LiteService;
   readonly timers: TimerService;
@@ -146,6 +149,16 @@ export class MessagingService implements Messaging, StateListener {
       probe,
     });
     this.#deadLetters = deadLetters;
+    const refusal = (): MqError | null => this.#refusal();
+    this.deadLetterDesk = new DeadLetterDesk({
+      tables,
+      queueIndex,
+      log,
+      proposer,
+      storeHost,
+      probe,
+      refusal,
+    });
     this.#receiver = new Receiver({
       tables,
       queueIndex: queues,
@@ -161,7 +174,6 @@ export class MessagingService implements Messaging, StateListener {
       lastStoreTimestampMs: () => state.lastStoreTimestampMs,
       refusal: () => this.#refusal(),
     });
-    const refusal = (): MqError | null => this.#refusal();
     this.#puller = new Puller({ tables, queueIndex, log, polls, clock, logger, probe, refusal });
     this.#groupOffsets = new GroupOffsets({ tables, queueIndex, log, proposer, probe });
     const clientsMax = settings.renewClientsMax;
@@ -338,7 +350,11 @@ export class MessagingService implements Messaging, StateListener {
     dryRun: boolean,
   ): Promise<readonly ResetQueue[]> {
     this.#needLeader();
-    return this.#groupOffsets.reset(group, topic, queueId, target, dryRun);
+    const queues = await this.#groupOffsets.reset(group, topic, queueId, target, dryRun);
+    for (const queue of queues) {
+      if (!dryRun) this.#deadLetters.moved({ group, topic, queueId: queue.queueId });
+    }
+    return queues;
   }
 
   async ack(
@@ -413,7 +429,12 @@ export class MessagingService implements Messaging, StateListener {
       .handle(queueOffset, attempt);
   }
 
-  async forwardToDeadLetterQueue(group: string, topic: string, target: AckTarget): Promise<void> {
+  async forwardToDeadLetterQueue(
+    group: string,
+    topic: string,
+    target: AckTarget,
+    cause?: DeadLetterCause,
+  ): Promise<void> {
     this.#needLeader();
     const { tables } = this.#state;
     if (!tables.groups.has(group)) {
@@ -429,7 +450,7 @@ export class MessagingService implements Messaging, StateListener {
       this.probe.staleReceipts++;
       throw error;
     }
-    await this.#deadLetters.move({ group, topic, queueId }, [queueOffset]);
+    await this.#deadLetters.move({ group, topic, queueId }, [queueOffset], cause);
   }
 
   async syncLiteSubscription(change: LiteSubscriptionChange): Promise<void> {
@@ -503,6 +524,7 @@ export class MessagingService implements Messaging, StateListener {
       this.#onceOnly.reset();
       this.#receiver.reset();
       this.#deadLetters.reset();
+      this.deadLetterDesk.reset();
       this.#secretProposed = null;
       this.#renewals.start();
       this.#lite.start();

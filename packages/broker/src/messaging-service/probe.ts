@@ -11,6 +11,8 @@ export interface MessagingProbe {
   messagesAcked: number;
   staleReceipts: number;
   deadLetters: number;
+  /** Dead letters sent again. */
+  deadLettersResent: number;
   invisibleChanges: number;
   leasesRenewed: number;
   leasesReleased: number;
@@ -36,6 +38,7 @@ export function createMessagingProbe(): MessagingProbe {
     messagesAcked: 0,
     staleReceipts: 0,
     deadLetters: 0,
+    deadLettersResent: 0,
     invisibleChanges: 0,
     leasesRenewed: 0,
     leasesReleased: 0,

@@ -1,5 +1,5 @@
 import { type CancelTimer, type Clock, type Logger } from '@raftmq/base';
-import { consumeLimits, settingsDefaults } from '@raftmq/protocol';
+import { consumeLimits, defaultRetryPolicy, retryWaitMs, settingsDefaults } from '@raftmq/protocol';
 import { type RenewableLease } from '../pop/delivery.js';
 import { type DeliveryRow, type Tables } from '../state/tables.js';
 import { type MessagingProbe } from './probe.js';
@@ -19,7 +19,7 @@ export interface RenewalsOptions {
 
 /**
  * Prolongs leases of clients that asked for it and live: looks every 5 s, renews what has less than 10 s left, for 1, 3,
- * 5, 10, 30, then 60 minutes, 3 hours in all. What a dead client holds becomes visible after a second.
+ * 5, 10, 30, then 60 minutes, 3 hours in all; after that the message waits as its group's retry policy says. What a dead client holds becomes visible after a second.
  */
 export class Renewals {
   readonly #options: RenewalsOptions;
@@ -90,6 +90,11 @@ export class Renewals {
         }
         const forMs = renewForMs(lease, nowWallMs);
         if (forMs !== null) batch.add(row, lease.leaseId, forMs, false);
+        else if (isGivenUp(lease, nowWallMs)) {
+          const policy = tables.groups.get(row.group)?.config.retryPolicy ?? defaultRetryPolicy;
+          const leftMs = Math.max(0, lease.visibleAtMs - nowWallMs);
+          batch.add(row, lease.leaseId, leftMs + retryWaitMs(policy, lease.attempt), true);
+        }
       }
     }
     void this.#propose(batch);
@@ -120,6 +125,14 @@ export function renewForMs(lease: RenewableLease, nowWallMs: number): number | n
   const stepMs = steps[Math.min(lease.renewals, steps.length - 1)]!;
   const endMs = Math.min(nowWallMs + stepMs, lease.grantedAtMs + consumeLimits.renewTotalMsMax);
   return endMs > Math.max(nowWallMs, lease.visibleAtMs) ? endMs - nowWallMs : null;
+}
+
+/** Nobody prolongs the lease any more, though its client lives: the message counts as failed, and waits like one that did. */
+function isGivenUp(lease: RenewableLease, nowWallMs: number): boolean {
+  return (
+    lease.visibleAtMs - nowWallMs < consumeLimits.renewAheadMs &&
+    lease.visibleAtMs >= lease.grantedAtMs + consumeLimits.renewTotalMsMax
+  );
 }
 
 /** Renew commands in the making: one per queue and duration. */

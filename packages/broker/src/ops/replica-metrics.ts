@@ -284,6 +284,12 @@ export function deliveryMetrics(source: MetricsSource): ProbedMetric[] {
       labels,
     ),
     counter(
+      'raftmq_dead_letters_resent_total',
+      'Dead letters sent again to where they came from.',
+      one(() => messaging.deadLettersResent),
+      labels,
+    ),
+    counter(
       'raftmq_delivery_refused_total',
       'Polls refused at a limit.',
       one(() => messaging.receivesRefused),

@@ -14,21 +14,30 @@ export function queueStats(tables: Tables, queueIndex: QueueIndex, topic: string
 }
 
 /**
- * How far a consumer group is, in every queue that it has ever read; none for an unknown group. Of lite topics only
- * those in which something is in flight, or just was.
+ * How far a consumer group is, in every queue of every topic that it has ever read; none for an unknown group. In a queue
+ * that it has not reached yet it stands at the beginning.
  */
-export function groupProgress(tables: Tables, group: string): GroupProgress[] {
+export function groupProgress(
+  tables: Tables,
+  queueIndex: Pick<QueueIndex, 'minOffset'>,
+  group: string,
+): GroupProgress[] {
   const progress: GroupProgress[] = [];
-  for (const [topic, rows] of tables.groups.get(group)?.deliveries.topics() ?? []) {
-    const config = tables.topics.get(topic);
-    for (const row of rows) {
-      progress.push({
-        topic,
-        queueId: row.queueId,
-        committedOffset: row.state.committedOffset,
-        maxOffset: config === undefined ? 0 : tables.endOffset(config, row.queueId),
-        inFlight: row.state.openCount,
-      });
+  for (const [name, rows] of tables.groups.get(group)?.deliveries.topics() ?? []) {
+    const topic = tables.topics.get(name);
+    if (topic === undefined) continue;
+    const queueIds = new Set([...rows].map((row) => row.queueId));
+    // Of a topic of type LITE only its lite topics are delivered, and only those with something in flight have a row.
+    if (topic.config.type !== 'LITE')
+      for (let queueId = 0; queueId < topic.config.queues; queueId++) queueIds.add(queueId);
+    for (const queueId of [...queueIds].sort((a, b) => a - b)) {
+      const minOffset = queueIndex.minOffset(name, queueId);
+      const state = tables.delivery(group, name, queueId)?.state;
+      const committedOffset = state?.committedOffset ?? minOffset;
+      const maxOffset = tables.endOffset(topic, queueId);
+      const lag = Math.max(0, maxOffset - Math.max(committedOffset, minOffset));
+      const inFlight = state?.openCount ?? 0;
+      progress.push({ topic: name, queueId, committedOffset, maxOffset, inFlight, lag });
     }
   }
   return progress;

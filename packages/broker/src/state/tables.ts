@@ -10,6 +10,7 @@ import { DeliveryRow, GroupDeliveries } from './group-deliveries.js';
 import { ColdRows, type ColdStore } from './cold-rows.js';
 import { HalfTable } from './half-table.js';
 import { nameSalt } from './id-hash.js';
+import { OffsetRanges } from './offset-ranges.js';
 import { rowVersion, openRow } from './row-format.js';
 import { TimersRow } from './timers-row.js';
 
@@ -78,6 +79,8 @@ export class TopicRow implements Row {
   readonly epoch: number;
   /** By queue id; holes for queues without a message. */
   readonly queues: (QueueRow | undefined)[] = [];
+  /** Of a dead-letter topic: letters that were sent again. */
+  readonly resent = new OffsetRanges();
   /** Messages came in since {@link Tables.takeArrivals}. */
   arrived = false;
   /** Tells its message ids from equal ones of other topics. */
@@ -95,6 +98,7 @@ export class TopicRow implements Row {
     writer.byte(rowVersion);
     writer.varint(this.epoch);
     writeTopic(writer, this.config);
+    this.resent.write(writer);
     return writer.finish();
   }
 }
@@ -389,7 +393,10 @@ export class Tables {
     else if (table === 'topic') {
       const reader = openRow(row, key);
       const epoch = reader.varint();
-      this.topics.set(name, new TopicRow(readWhole(reader, readTopic), epoch));
+      const topic = new TopicRow(readTopic(reader), epoch);
+      topic.resent.read(reader);
+      reader.finish();
+      this.topics.set(name, topic);
     } else if (table === 'group') {
       this.groups.set(name, new GroupRow(readWhole(openRow(row, key), readGroup)));
     } else if (table === 'queue') {

@@ -1,5 +1,6 @@
 import { type Command } from '../command.js';
 import { ADMIN_OPTIONS, withAdmin } from '../connection.js';
+import { GROUP_OPTIONS, groupChanges } from './group-flags.js';
 
 /** `raftmq group create`. */
 export const groupCreateCommand: Command = {
@@ -13,15 +14,20 @@ export const groupCreateCommand: Command = {
       doc: 'deliveries before a message goes to the dead-letter queue',
       default: '17',
     },
+    ...GROUP_OPTIONS,
     'if-new': { doc: 'fail when the group exists with other settings' },
     ...ADMIN_OPTIONS,
   },
-  notes: ['Example: raftmq group create billing --fifo --max-attempts 5'],
+  notes: [
+    'Example: raftmq group create billing --fifo --max-attempts 5 --retry-waits 1s,10s,1m',
+    'What no flag names gets its default, also in a group that exists: `group update` leaves it.',
+  ],
   run: async ({ positionals, options, output }) => {
     const group = {
       name: positionals[0]!,
       fifo: options.flag('fifo'),
       maxAttempts: options.integer('max-attempts', 1, 10_000),
+      ...groupChanges(options),
     };
     await withAdmin(options, (admin) => admin.putGroup(group, options.flag('if-new')));
     const order = group.fifo ? 'in order' : 'concurrent';

@@ -2,6 +2,7 @@ import { MqError } from '@raftmq/base';
 import { type Command, JSON_OPTION } from '../command.js';
 import { ADMIN_OPTIONS, withAdmin } from '../connection.js';
 import { table } from '../output.js';
+import { consumeFromText, retryPolicyText } from './group-flags.js';
 
 const FILTER_SHOWN_MAX = 200;
 
@@ -18,15 +19,15 @@ export const groupDescribeCommand: Command = {
     if (first === undefined) {
       throw new MqError('CONSUMER_GROUP_NOT_FOUND', `there is no consumer group ${name}`);
     }
-    const { fifo, maxAttempts } = first.group;
+    const { fifo, maxAttempts, retryPolicy, consumeFrom, consumeEnabled = true } = first.group;
     const progress = statuses.flatMap(({ brokerGroup, progress: own }) =>
-      own.map(({ topic, queueId, committedOffset, maxOffset, inFlight }) => ({
+      own.map(({ topic, queueId, committedOffset, maxOffset, inFlight, lag }) => ({
         group: brokerGroup,
         topic,
         queueId,
         committedOffset,
         maxOffset,
-        lag: maxOffset - committedOffset,
+        lag,
         inFlight,
       })),
     );
@@ -34,10 +35,12 @@ export const groupDescribeCommand: Command = {
       own.map((conflict) => ({ group: brokerGroup, ...conflict })),
     );
     if (options.flag('json')) {
-      output.data(JSON.stringify({ name, fifo, maxAttempts, progress, conflicts }));
+      output.data(JSON.stringify({ ...first.group, consumeEnabled, progress, conflicts }));
       return 0;
     }
     output.data(`${name}: ${fifo ? 'in order' : 'concurrent'}, ${maxAttempts} attempts`);
+    output.data(retryPolicyText(retryPolicy));
+    output.data(`begins ${consumeFromText(consumeFrom)}${consumeEnabled ? '' : '; paused'}`);
     const rows = progress.map((entry) => [
       entry.group,
       entry.topic,

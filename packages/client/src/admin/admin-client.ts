@@ -21,18 +21,27 @@ import {
 import {
   type ConsumerGroupInfo,
   type ConsumerGroupStatus,
+  type DeadLetterInfo,
   type GroupInfo,
   type RaftGroupStatus,
-  type RaftReplicaStatus,
+  type ResendOutcome,
+  type ResetQueue,
+  type ResetTarget,
   type TopicInfo,
   type TopicStatus,
   type TransactionInfo,
 } from './model.js';
+import { groupOf, leaderFirst, summarize } from './replica-view.js';
 import {
+  groupFromWire,
+  groupToWire,
   type WireAdminResult,
+  type WireListDeadLetters,
   type WireListGroups,
   type WireListTopics,
   type WireRaftStatus,
+  type WireResendDeadLetters,
+  type WireResetOffset,
   type WireResumed,
   type WireTransactions,
 } from './wire.js';
@@ -44,6 +53,24 @@ export interface AdminClientOptions extends Omit<ClientOptions, 'endpoints'> {
   /** Brokers; every group of the cluster has to be among them. */
   readonly endpoints?: string;
 }
+
+/** What a reset is about. */
+export interface ResetRequest {
+  readonly group: string;
+  readonly topic: string;
+  readonly target: ResetTarget;
+  /** One queue; left out: all of the topic. */
+  readonly queueId?: number;
+  /** One broker group; left out: all that have the topic. */
+  readonly brokerGroup?: string;
+  /** Only says what would be done. */
+  readonly dryRun?: boolean;
+}
+
+const resetTargets = { beginning: 0, end: 1, timestamp: 2, offset: 3 } as const;
+/** Dead letters of one call. */
+const LETTERS_PER_PAGE = 256;
+const RESENDS_PER_CALL = 64;
 
 const ADMIN = 'raftmq.admin.v1.Admin';
 /** Changes wait for a leader; that may take an election. */
@@ -127,7 +154,7 @@ export class AdminClient {
 
   /** Creates a consumer group at every broker group, or changes it. */
   async putGroup(group: ConsumerGroupInfo, createOnly: boolean): Promise<void> {
-    await this.#change('PutGroup', { group, createOnly });
+    await this.#change('PutGroup', { group: groupToWire(group), createOnly });
   }
 
   /** Deletes a consumer group and its progress. @throws MqError CONSUMER_GROUP_NOT_FOUND when nobody has it */
@@ -145,7 +172,7 @@ export class AdminClient {
     return perGroup.flatMap(({ group, answer }) =>
       answer.groups.map((entry) => ({
         brokerGroup: group,
-        group: entry.group,
+        group: groupFromWire(entry.group),
         progress: [...entry.progress].sort(
           (a, b) => a.topic.localeCompare(b.topic) || a.queueId - b.queueId,
         ),
@@ -209,6 +236,104 @@ export class AdminClient {
       })),
     );
     return found.sort((a, b) => a.storedAtMs - b.storedAtMs);
+  }
+
+  /**
+   * Puts a consumer group somewhere else in a topic, also back. Members that run go on from there; what they hold is
+   * handed out again, and their receipt handles are void.
+   * @returns one entry per broker group and queue
+   * @throws MqError CONSUMER_GROUP_NOT_FOUND or TOPIC_NOT_FOUND when no broker group knows both, ILLEGAL_OFFSET
+   */
+  async resetOffset(request: ResetRequest): Promise<readonly ResetQueue[]> {
+    const { group, topic, target, queueId = -1, brokerGroup, dryRun = false } = request;
+    const value =
+      target.kind === 'timestamp'
+        ? target.timestampMs
+        : target.kind === 'offset'
+          ? target.offset
+          : 0;
+    const wire = { group, topic, queueId, target: resetTargets[target.kind], value, dryRun };
+    const brokers = await this.#selected(brokerGroup);
+    const done: ResetQueue[] = [];
+    let absent: MqError | null = null;
+    for (const broker of brokers) {
+      const answer = await this.#unary<WireResetOffset>(
+        leaderFirst(broker),
+        ADMIN,
+        'ResetOffset',
+        wire,
+        CHANGE_TIMEOUT_MS,
+      );
+      const failure = resultError(answer.result);
+      // A group reads a topic of several broker groups at those it has polled, and exists nowhere else.
+      if (failure?.code === 'CONSUMER_GROUP_NOT_FOUND' || failure?.code === 'TOPIC_NOT_FOUND') {
+        absent = failure;
+        continue;
+      }
+      if (failure !== null) throw failure;
+      for (const queue of answer.queues) done.push({ brokerGroup: broker.group, ...queue });
+    }
+    if (done.length === 0 && absent !== null) throw absent;
+    return done;
+  }
+
+  /**
+   * The dead letters of a consumer group, broker group by broker group, oldest first, page by page as they are read.
+   * @throws MqError CONSUMER_GROUP_NOT_FOUND when no broker group knows it
+   */
+  async *deadLetters(group: string, brokerGroup?: string): AsyncIterable<DeadLetterInfo> {
+    const brokers = await this.#selected(brokerGroup);
+    let absent: MqError | null = null;
+    let found = false;
+    for (const broker of brokers) {
+      let fromOffset = 0;
+      for (;;) {
+        const answer = await this.#unary<WireListDeadLetters>(
+          leaderFirst(broker),
+          ADMIN,
+          'ListDeadLetters',
+          { group, fromOffset, countMax: LETTERS_PER_PAGE },
+        );
+        const failure = resultError(answer.result);
+        if (failure?.code === 'CONSUMER_GROUP_NOT_FOUND') {
+          absent = failure;
+          break;
+        }
+        if (failure !== null) throw failure;
+        found = true;
+        for (const letter of answer.letters) yield { brokerGroup: broker.group, ...letter };
+        fromOffset = answer.nextOffset;
+        if (fromOffset >= answer.endOffset) break;
+      }
+    }
+    if (!found && absent !== null) throw absent;
+  }
+
+  /**
+   * Sends dead letters again, each to the topic that it came from. One that was sent before is not sent again.
+   * @param offsets in the group's dead-letter queue on that broker group
+   * @returns one outcome per offset, in order
+   */
+  async resendDeadLetters(
+    brokerGroup: string,
+    group: string,
+    offsets: readonly number[],
+  ): Promise<readonly ResendOutcome[]> {
+    const [broker] = await this.#selected(brokerGroup);
+    const outcomes: ResendOutcome[] = [];
+    for (let at = 0; at < offsets.length; at += RESENDS_PER_CALL) {
+      const answer = await this.#unary<WireResendDeadLetters>(
+        leaderFirst(broker!),
+        ADMIN,
+        'ResendDeadLetters',
+        { group, offsets: offsets.slice(at, at + RESENDS_PER_CALL) },
+        CHANGE_TIMEOUT_MS,
+      );
+      checkResult(answer.result);
+      for (const { queueOffset, code, message, sent } of answer.outcomes)
+        outcomes.push({ queueOffset, error: resultError({ code, message }), sent });
+    }
+    return outcomes;
   }
 
   /** Raft's view of every replica that is known or configured; replicas that do not answer are `up: false`. */
@@ -401,74 +526,6 @@ export class AdminClient {
       headers: this.#headers.at(nowMs),
     });
   }
-}
-
-function groupOf(status: WireRaftStatus, askedAddress: string): GroupInfo {
-  const replicas = status.replicas.map(({ nodeId, grpcAddress }) => ({
-    nodeId,
-    grpcAddress,
-    remotingAddress: '',
-    metricsAddress: '',
-  }));
-  const own = {
-    nodeId: status.nodeId,
-    grpcAddress: askedAddress,
-    remotingAddress: '',
-    metricsAddress: '',
-  };
-  return {
-    cluster: status.cluster,
-    group: status.group,
-    term: status.term,
-    leaderId: status.leaderId,
-    replicas: replicas.length === 0 ? [own] : replicas,
-  };
-}
-
-function leaderFirst(group: GroupInfo): readonly string[] {
-  const { leaderId, replicas } = group;
-  return [...replicas]
-    .sort((a, b) => Number(b.nodeId === leaderId) - Number(a.nodeId === leaderId))
-    .map((replica) => replica.grpcAddress)
-    .filter((address) => address !== '');
-}
-
-/** The newest term wins: a replica that was cut off may still believe in an older leader. */
-function summarize(
-  group: GroupInfo,
-  ids: readonly number[],
-  answers: ReadonlyMap<number, WireRaftStatus>,
-): RaftGroupStatus {
-  let term = -1;
-  let leaderId = -1;
-  for (const answer of answers.values()) {
-    if (answer.term < term || (answer.term === term && answer.leaderId < 0)) continue;
-    term = answer.term;
-    leaderId = answer.leaderId;
-  }
-  if (answers.size === 0) ({ term, leaderId } = group);
-  return {
-    group: group.group,
-    term,
-    leader: leaderId,
-    replicas: ids.map((id) => replicaStatus(id, answers.get(id))),
-  };
-}
-
-function replicaStatus(id: number, answer: WireRaftStatus | undefined): RaftReplicaStatus {
-  if (answer === undefined) {
-    return {
-      id,
-      role: 'unknown',
-      up: false,
-      lastIndex: -1,
-      commitIndex: -1,
-      appliedIndex: -1,
-      digest: '',
-    };
-  }
-  const { role, lastIndex, commitIndex, appliedIndex, digest } = answer;
-  return { id, role, up: true, lastIndex, commitIndex, appliedIndex, digest };
 }
 
 function checkResult(result: WireAdminResult | null): void {

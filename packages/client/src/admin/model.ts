@@ -1,4 +1,5 @@
-import { type TopicType } from '@raftmq/protocol';
+import { type MqError } from '@raftmq/base';
+import { type RetryPolicy, type TopicType } from '@raftmq/protocol';
 
 /** One replica of a broker group. */
 export interface ReplicaInfo {
@@ -45,6 +46,14 @@ export interface ConsumerGroupInfo {
   readonly fifo: boolean;
   /** Deliveries before a message goes to the dead-letter queue, the first one counted. */
   readonly maxAttempts: number;
+  /** Left out: RocketMQ's list of waits. */
+  readonly retryPolicy?: RetryPolicy;
+  /** Where the group begins in a topic that it reads for the first time. Left out: at its first message. */
+  readonly consumeFrom?:
+    | { readonly kind: 'first' | 'last' }
+    | { readonly kind: 'timestamp'; readonly timestampMs: number };
+  /** false = paused: nothing is handed out. Left out: true. */
+  readonly consumeEnabled?: boolean;
 }
 
 /** A consumer group as one broker group has it. */
@@ -59,6 +68,8 @@ export interface ConsumerGroupStatus {
     readonly maxOffset: number;
     /** Handed out and not yet acknowledged. */
     readonly inFlight: number;
+    /** Messages kept that are not acknowledged. */
+    readonly lag: number;
   }[];
   /** Topics to which members subscribe in different ways, as far as the group's leader knows. Only when asked for by name. */
   readonly conflicts: readonly SubscriptionConflict[];
@@ -132,4 +143,53 @@ export interface TransactionMessage {
   readonly bornTimestampMs: number;
   readonly bornHost: string;
   readonly body: Buffer;
+}
+
+/** Where a reset puts a group. */
+export type ResetTarget =
+  | { readonly kind: 'beginning' | 'end' }
+  | { readonly kind: 'timestamp'; readonly timestampMs: number }
+  | { readonly kind: 'offset'; readonly offset: number };
+
+/** What a reset did to one queue. */
+export interface ResetQueue {
+  readonly brokerGroup: string;
+  readonly queueId: number;
+  /** Committed offsets. */
+  readonly before: number;
+  readonly after: number;
+}
+
+/** A dead letter without its body. */
+export interface DeadLetterInfo {
+  readonly brokerGroup: string;
+  /** In the group's dead-letter queue on that broker group. */
+  readonly queueOffset: number;
+  readonly messageId: string;
+  readonly originTopic: string;
+  /** -1 = not known. */
+  readonly originQueueId: number;
+  readonly originQueueOffset: number;
+  readonly reason: string;
+  readonly attempts: number;
+  /** Unix milliseconds; 0 = not known. */
+  readonly firstDeliveryMs: number;
+  readonly lastDeliveryMs: number;
+  readonly storedMs: number;
+  /** '' = none. */
+  readonly tag: string;
+  readonly keys: readonly string[];
+  readonly properties: Readonly<Record<string, string>>;
+  readonly bodySizeBytes: number;
+  /** It was sent again. */
+  readonly resent: boolean;
+}
+
+/** What became of one dead letter that was to be sent again. */
+export interface ResendOutcome {
+  readonly queueOffset: number;
+  /** null = it was sent, now or before. */
+  readonly error: MqError | null;
+  /** Sent by this call. */
+  readonly sent: boolean;
 }

@@ -24,6 +24,31 @@ export const propertyName = {
   EXACT_KEYS: '__RAFTMQ_KEYS',
 } as const;
 
+/** Properties that the broker adds to a dead letter. Its readers see them; a dead letter that is sent again loses them. */
+export const deadLetterProperty = {
+  /** Why it is here; see {@link deadLetterReason}, or the consumer's own words. */
+  REASON: 'DLQ_REASON',
+  /** Deliveries to the group. */
+  ATTEMPTS: 'DLQ_ATTEMPTS',
+  /** Times of the first and the last delivery, Unix milliseconds. */
+  FIRST_DELIVERY: 'DLQ_FIRST_DELIVERY_MS',
+  LAST_DELIVERY: 'DLQ_LAST_DELIVERY_MS',
+  ORIGIN_QUEUE_ID: 'DLQ_ORIGIN_QUEUE_ID',
+  ORIGIN_QUEUE_OFFSET: 'DLQ_ORIGIN_QUEUE_OFFSET',
+} as const;
+
+/**
+ * Header of ForwardMessageToDeadLetterQueue with the consumer's reason, percent-encoded; ours, as the request has no field
+ * for it.
+ */
+export const DEAD_LETTER_REASON_HEADER = 'x-mq-dead-letter-reason';
+
+/** What {@link deadLetterProperty.REASON} says when the consumer gave no reason. */
+export const deadLetterReason = {
+  ATTEMPTS_USED_UP: 'attempts used up',
+  REJECTED: 'rejected by the consumer',
+} as const;
+
 /**
  * Property names that users may not set and never see. The first lines are RocketMQ's list, the last one ours.
  * `__SHARDINGKEY`, `__transactionId__` and `TRACE_CONTEXT` are not in it on purpose: users see them on delivery.

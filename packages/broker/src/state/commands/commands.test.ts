@@ -84,6 +84,7 @@ const commands: readonly Command[] = [
       { queueId: 9, offset: 300 },
     ],
   },
+  { kind: 'mark-resent', topic: '%DLQ%g', topicEpoch: 4, offset: 300, toTopic: 'T' },
   { kind: 'open-queues', group: 'g', topic: 'T', topicEpoch: 7, places: [] },
   { kind: 'renew-leases', ...name, leaseIds: [1, 300], invisibleMs: 60_000, release: false },
   {

@@ -3,6 +3,7 @@ import { type TermSink } from '@raftmq/broker-store';
 import { BinaryReader, BinaryWriter } from '../../pop/binary.js';
 import { setClusterSecretKind, type SetClusterSecret } from './cluster-secret.js';
 import { type ApplyContext, type CommandKind } from './command-kind.js';
+import { markResentKind, type MarkResent } from './dead-letters.js';
 import {
   ackKind,
   changeInvisibleKind,
@@ -100,7 +101,8 @@ export type Command =
   | ForgetOutcomes
   | CommitOffset
   | ResetOffsets
-  | OpenQueues;
+  | OpenQueues
+  | MarkResent;
 
 type Kinds = {
   readonly [K in Command['kind']]: CommandKind<Extract<Command, { readonly kind: K }>>;
@@ -134,6 +136,7 @@ const kinds: Kinds = {
   'commit-offset': commitOffsetKind,
   'reset-offsets': resetOffsetsKind,
   'open-queues': openQueuesKind,
+  'mark-resent': markResentKind,
 };
 
 const byNumber = new Map<number, CommandKind<never>>(
