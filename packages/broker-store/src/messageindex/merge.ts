@@ -6,6 +6,8 @@ import { RunWriter } from './run-writer.js';
 
 /** Adjacent runs of so many become one. */
 const MERGE_RUNS_MIN = 16;
+/** Blocks of each run that are in memory at a time: 48 KiB. */
+const READ_BLOCKS = 8;
 /** A merged run holds at most so many pairs (48 MiB) … */
 const MERGED_PAIRS_MAX = 4 * 1024 * 1024;
 /** … and spans at most so much of the log, so that it goes away soon after its messages. */
@@ -100,7 +102,7 @@ class Source {
     this.#cache = cache;
   }
 
-  /** Goes on within the block in memory; false when {@link next} is needed. */
+  /** Goes on within the blocks in memory; false when {@link next} is needed. */
   step(): boolean {
     if (this.#at === this.#bytes.length) return false;
     const at = this.#at;
@@ -111,7 +113,7 @@ class Source {
     return true;
   }
 
-  /** Goes on to the first pair of the next block, or is `done`. */
+  /** Goes on to the first pair of the next blocks, or is `done`. */
   async next(): Promise<void> {
     if (this.#block === blockCountOf(this.#run.pairCount)) {
       this.done = true;
@@ -119,8 +121,9 @@ class Source {
       this.#at = 0;
       return;
     }
-    const block = this.#block++;
-    this.#bytes = await this.#cache.use(this.#run, () => this.#run.readBlock(block));
+    const block = this.#block;
+    this.#block = Math.min(block + READ_BLOCKS, blockCountOf(this.#run.pairCount));
+    this.#bytes = await this.#cache.use(this.#run, () => this.#run.readBlocks(block, READ_BLOCKS));
     this.#at = 0;
     this.step();
   }

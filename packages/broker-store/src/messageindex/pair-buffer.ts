@@ -82,33 +82,36 @@ export class PairBuffer {
     this.#radixSort(this.#high);
   }
 
-  /** Stable; three passes of 11 bits. `lane` is one of the two. */
+  /** Stable; three passes of 11 bits over one of the lanes, which moves the other arrays once. */
   #radixSort(lane: Uint32Array): void {
     const { count } = this;
-    const byHigh = lane === this.#high;
-    let high = this.#high.subarray(0, count);
-    let low = this.#low.subarray(0, count);
-    let relative = this.#relative.subarray(0, count);
-    let otherHigh: Uint32Array = new Uint32Array(count);
-    let otherLow: Uint32Array = new Uint32Array(count);
-    let otherRelative: Uint32Array = new Uint32Array(count);
+    let digits = lane.subarray(0, count);
+    let order: Uint32Array = new Uint32Array(count);
+    let otherDigits: Uint32Array = new Uint32Array(count);
+    let otherOrder: Uint32Array = new Uint32Array(count);
+    for (let i = 0; i < count; i++) order[i] = i;
     const slots = new Uint32Array(RADIX);
     for (let shift = 0; shift < 3 * RADIX_BITS; shift += RADIX_BITS) {
-      const digits = byHigh ? high : low;
       countDigits(digits, shift, slots);
       for (let i = 0; i < count; i++) {
-        const to = slots[(digits[i]! >>> shift) & (RADIX - 1)]!++;
-        otherHigh[to] = high[i]!;
-        otherLow[to] = low[i]!;
-        otherRelative[to] = relative[i]!;
+        const digit = digits[i]!;
+        const to = slots[(digit >>> shift) & (RADIX - 1)]!++;
+        otherDigits[to] = digit;
+        otherOrder[to] = order[i]!;
       }
-      [high, otherHigh] = [otherHigh, high];
-      [low, otherLow] = [otherLow, low];
-      [relative, otherRelative] = [otherRelative, relative];
+      [digits, otherDigits] = [otherDigits, digits];
+      [order, otherOrder] = [otherOrder, order];
     }
-    this.#high = high;
-    this.#low = low;
-    this.#relative = relative;
+    const other = lane === this.#high ? this.#low : this.#high;
+    const moved = inOrder(other, order, otherOrder);
+    if (lane === this.#high) {
+      this.#high = digits;
+      this.#low = moved;
+    } else {
+      this.#low = digits;
+      this.#high = moved;
+    }
+    this.#relative = inOrder(this.#relative, order, new Uint32Array(count));
   }
 
   /** Sorts groups of equal upper lanes by the lower one; false when that would take long. */
@@ -142,6 +145,12 @@ export class PairBuffer {
     this.#low = enlarged(this.#low, capacity);
     this.#relative = enlarged(this.#relative, capacity);
   }
+}
+
+/** Fills `target` with the values in a new order. */
+function inOrder(values: Uint32Array, order: Uint32Array, target: Uint32Array): Uint32Array {
+  for (let i = 0; i < order.length; i++) target[i] = values[order[i]!]!;
+  return target;
 }
 
 /** Turns `slots` into the first place of every digit of `lane`. */

@@ -124,7 +124,7 @@ export class RunFile {
     const step = ascending ? 1 : -1;
     let block = await this.#lastBlockBelow(query, ascending ? from : end);
     for (; block >= 0 && block < blockCount; block += step) {
-      const bytes = await this.readBlock(block);
+      const bytes = await this.readBlocks(block);
       const pairs = bytes.length / PAIR_SIZE_BYTES;
       for (let i = ascending ? 0 : pairs - 1; i >= 0 && i < pairs; i += step) {
         const order = comparePair(bytes, i * PAIR_SIZE_BYTES, query.high, query.low);
@@ -139,16 +139,22 @@ export class RunFile {
   }
 
   /**
-   * Bytes of a block, checked. The run must be loaded.
+   * Bytes of up to `count` blocks from `block` on, checked. The run must be loaded.
    * @throws RunDamaged
    */
-  async readBlock(block: number): Promise<Buffer> {
-    const at = blocksStart(this.pairCount) + block * BLOCK_SIZE_BYTES;
-    const count = Math.min(PAIRS_PER_BLOCK, this.pairCount - block * PAIRS_PER_BLOCK);
-    const bytes = await this.#file!.read(at, count * PAIR_SIZE_BYTES);
-    const crc = this.#fence!.readUInt32BE(block * FENCE_SIZE_BYTES + 4);
-    if (bytes.length !== count * PAIR_SIZE_BYTES || crc32(bytes) !== crc)
-      throw new RunDamaged(this, `block ${block} does not match its sum`);
+  async readBlocks(block: number, count = 1): Promise<Buffer> {
+    const from = block * PAIRS_PER_BLOCK;
+    const end = Math.min(this.pairCount, from + count * PAIRS_PER_BLOCK);
+    const sizeBytes = (end - from) * PAIR_SIZE_BYTES;
+    const bytes = await this.#file!.read(
+      blocksStart(this.pairCount) + block * BLOCK_SIZE_BYTES,
+      sizeBytes,
+    );
+    for (let at = 0, number = block; at < sizeBytes; at += BLOCK_SIZE_BYTES, number++) {
+      const crc = this.#fence!.readUInt32BE(number * FENCE_SIZE_BYTES + 4);
+      if (crc32(bytes.subarray(at, at + BLOCK_SIZE_BYTES)) !== crc)
+        throw new RunDamaged(this, `block ${number} does not match its sum`);
+    }
     return bytes;
   }
 
@@ -163,7 +169,7 @@ export class RunFile {
       const first = fence.readUInt32BE(middle * FENCE_SIZE_BYTES);
       let below = first < query.high;
       if (first === query.high) {
-        const bytes = await this.readBlock(middle);
+        const bytes = await this.readBlocks(middle);
         const order = comparePair(bytes, 0, query.high, query.low);
         below = order < 0 || (order === 0 && bytes.readUInt32BE(8) < relative);
       }
