@@ -33,7 +33,7 @@ export const transactionSettings = {
     scope: 'cluster',
     doc:
       'Half messages of one broker group that wait for a decision. Beyond, transactional sends get ' +
-      'TOO_MANY_REQUESTS. About 1 KiB of memory each.',
+      'TOO_MANY_REQUESTS. About half a KiB of memory each.',
   }),
   transactionParkedMax: count({
     default: 100_000,
