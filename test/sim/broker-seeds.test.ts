@@ -62,7 +62,8 @@ describe('planted bugs', () => {
   const bounds: readonly (readonly [Plant, number])[] = [
     ['ack-any-lease', 10],
     ['progress-not-saved', 10],
-    ['fired-timers-kept', 10],
+    ['fired-timers-kept', 20],
+    ['outcomes-not-saved', 200],
   ];
   it.each(bounds)(
     '%s is found within %i seeds',

@@ -2,8 +2,10 @@ export {
   type AckTarget,
   type DeliveredMessage,
   type GroupConfig,
+  type HalfPublish,
   type PublishMessage,
   type ReceiveRequest,
+  type ResetTarget,
   type SendResult,
   type TimedPublishMessage,
   type TopicConfig,
@@ -14,6 +16,10 @@ export {
   messagingServiceSettings,
   type MessagingServiceSettings,
 } from './messaging-service/settings.js';
+export {
+  type ProducerLink,
+  type ReachableProducer,
+} from './messaging-service/transactions/producers.js';
 export { type DeliveryGrant, type DeliveryOutcome, type DeliveryRun } from './pop/delivery.js';
 export { Checkpoints } from './state/checkpoints.js';
 export {

@@ -120,7 +120,12 @@ export class ConcurrentDelivery implements DeliveryState {
     };
   }
 
-  deliver(order: DeliveryOrder, sequence: LeaseSequence, nowMs: number): DeliveryGrant {
+  deliver(
+    order: DeliveryOrder,
+    sequence: LeaseSequence,
+    nowMs: number,
+    maxAttempts = Infinity,
+  ): DeliveryGrant {
     const leaseId = sequence.take();
     const lease = newLease(leaseId, leaseId, order, nowMs, nowMs + order.invisibleMs, false);
     const attempts: number[] = [];
@@ -136,6 +141,7 @@ export class ConcurrentDelivery implements DeliveryState {
           const before = this.#open.get(offset);
           // Acknowledged, or handed out again, while this command was on its way.
           if (before === undefined || before.lease.dueMs > nowMs) continue;
+          if (!run.dropped && nextAttempt(before) > maxAttempts) continue;
           this.#leave(before.lease);
           if (run.dropped) {
             this.#open.delete(offset);

@@ -103,7 +103,16 @@ export interface DeliveryState {
   readonly quiet: boolean;
   /** Changes nothing. */
   plan(request: PlanRequest): DeliveryPlan;
-  deliver(order: DeliveryOrder, sequence: LeaseSequence, nowMs: number): DeliveryGrant;
+  /**
+   * Hands out what the order names and is free. It may have been planned before other commands were applied: what has no
+   * attempt left by now stays behind, and in an ordered queue everything after it too.
+   */
+  deliver(
+    order: DeliveryOrder,
+    sequence: LeaseSequence,
+    nowMs: number,
+    maxAttempts?: number,
+  ): DeliveryGrant;
   ack(offset: number, leaseId: number): DeliveryOutcome;
   /**
    * Makes offsets of one lease visible at another time; several offsets keep one lease together.

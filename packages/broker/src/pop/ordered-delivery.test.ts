@@ -81,6 +81,44 @@ describe('ordered delivery', () => {
     expect(state.committedOffset).toBe(4);
   });
 
+  test('an acknowledged message without an attempt left never comes again', () => {
+    deliver([0, 1, 2], T0);
+    const { leaseId } = deliver([0, 1, 2], T0 + 20_000);
+    state.ack(1, leaseId);
+    state.ack(2, leaseId);
+    expect([0, 1, 2].map((offset) => state.admission(offset, 2))).toEqual(['stop', 'skip', 'skip']);
+    // Set aside, so that it may come once more; the others are passed over.
+    state.changeInvisible([0], leaseId, T0 + 21_000, true, sequence);
+    expect(deliver([0], T0 + 22_000, null, 3)).toMatchObject({ offsets: [0], attempts: [2] });
+    expect([1, 2].map((offset) => state.admission(offset, 2))).toEqual(['skip', 'skip']);
+    expect(deliver([0, 1, 2], T0 + 40_000)).toMatchObject({ offsets: [0], attempts: [3] });
+  });
+
+  test('an order that comes late hands nothing out past the last attempt', () => {
+    const order = (offsets: readonly number[], nowMs: number): DeliveryGrant => {
+      const runs = offsets.map((fromOffset) => ({ fromOffset, count: 1, dropped: false }));
+      const rest = {
+        endOffset: offsets.at(-1)! + 1,
+        clientId: 'c',
+        autoRenew: false,
+        attemptId: null,
+      };
+      return state.deliver({ runs, ...rest, invisibleMs: 1_000 }, sequence, nowMs, 2);
+    };
+    order([0], T0);
+    state.complete(0);
+    expect(order([1, 2], T0)).toMatchObject({ offsets: [1, 2] });
+    expect(order([1, 2, 3], T0 + 5_000)).toMatchObject({ offsets: [1, 2, 3], attempts: [2, 2, 1] });
+    const row = writeDeliveryRow(state);
+    expect(order([1, 2, 3], T0 + 10_000)).toMatchObject({ offsets: [] });
+    expect(writeDeliveryRow(state)).toEqual(row);
+    state.complete(1);
+    state.complete(2);
+    // A message behind the batch that is exhausted ends it.
+    expect(order([3], T0 + 10_000)).toMatchObject({ offsets: [3], attempts: [2] });
+    expect(state.committedOffset).toBe(3);
+  });
+
   test('passed-over messages behind the batch are consumed with it', () => {
     const { leaseId } = deliver([0, 3], T0, null, 6);
     state.ack(0, leaseId);

@@ -55,7 +55,7 @@ export class OrderedDelivery implements DeliveryState {
   #batch: Batch | null = null;
   /** Of messages that were out before, are not consumed, and are not in the batch; ascending. */
   #counts = new Map<number, DeliveryHistory>();
-  /** Messages from the committed offset on that were moved to the dead-letter queue. */
+  /** Messages from the committed offset on that never come again: dead letters, and acknowledged ones without an attempt left. */
   readonly #buried = new Set<number>();
 
   constructor(committedOffset = 0, epoch = 0) {
@@ -116,19 +116,30 @@ export class OrderedDelivery implements DeliveryState {
     return this.#item(offset)?.acked === true ? 'skip' : 'stop';
   }
 
-  deliver(order: DeliveryOrder, sequence: LeaseSequence, nowMs: number): DeliveryGrant {
+  deliver(
+    order: DeliveryOrder,
+    sequence: LeaseSequence,
+    nowMs: number,
+    maxAttempts = Infinity,
+  ): DeliveryGrant {
     const leaseId = sequence.take();
     const before = this.#batch;
     const blocked = this.#blockedUntilMs() > nowMs;
     const repeats = blocked && this.#repeats(order.attemptId);
     if (blocked && !repeats) return { leaseId, offsets: [], attempts: [] };
     const items: Item[] = [];
+    /** The first message that has to become a dead letter before anything behind it goes out. */
+    let stopAt = Infinity;
     for (const run of order.runs) {
       if (run.dropped) continue;
       for (let offset = run.fromOffset; offset < run.fromOffset + run.count; offset++) {
         // Acknowledged, or moved to the dead-letter queue, while this command was on its way.
-        if (this.isConsumed(offset)) continue;
+        if (this.isConsumed(offset) || offset >= stopAt) continue;
         const attempt = this.#nextAttempt(offset, repeats);
+        if (attempt > maxAttempts) {
+          if (this.#item(offset)?.acked !== true) stopAt = offset;
+          continue;
+        }
         const visibleAtMs = nowMs + order.invisibleMs;
         items.push({
           offset,
@@ -141,9 +152,12 @@ export class OrderedDelivery implements DeliveryState {
         });
       }
     }
+    if (items.length === 0 && stopAt < Infinity) return { leaseId, offsets: [], attempts: [] };
     const behindLast = items.length === 0 ? 0 : items[items.length - 1]!.offset + 1;
-    const endOffset = Math.max(order.endOffset, this.#committedOffset, behindLast);
+    const end = Math.max(order.endOffset, this.#committedOffset, behindLast);
+    const endOffset = Math.min(end, stopAt);
     const counts = this.#countsBehind(endOffset);
+    this.#buryPassedOver(items, endOffset);
     this.#commit(items[0]?.offset ?? endOffset);
     this.#counts = counts;
     this.#batch =
@@ -394,6 +408,14 @@ export class OrderedDelivery implements DeliveryState {
       if (offset >= endOffset) counts.set(offset, history);
     }
     return new Map([...counts].sort(([a], [b]) => a - b));
+  }
+
+  /** Acknowledged messages that a new batch leaves out, as their attempts are used up. */
+  #buryPassedOver(items: readonly Item[], endOffset: number): void {
+    const again = new Set(items.map((item) => item.offset));
+    for (const { acked, offset } of this.#batch?.items ?? []) {
+      if (acked && offset < endOffset && !again.has(offset)) this.#buried.add(offset);
+    }
   }
 
   #advance(batch: Batch): void {

@@ -1,5 +1,5 @@
 import { type MqError } from '@raftmq/base';
-import { type DeliveredMessage, type SendResult } from '@raftmq/broker/internal';
+import { type DeliveredMessage, type DeliveryName, type SendResult } from '@raftmq/broker/internal';
 import { storedMessageId, storedQueueId, storedQueueOffset, storedTopic } from '@raftmq/protocol';
 import { LogReferee, type LoggedMessage } from './log-referee.js';
 import { SendHistory } from './send-history.js';
@@ -12,6 +12,8 @@ export interface SeenDelivery {
   readonly queueOffset: number;
   readonly attempt: number;
   readonly receiptHandle: string;
+  /** Tells it from deliveries after the group was put somewhere else. */
+  readonly epoch: number;
 }
 
 export interface WatchOptions {
@@ -26,6 +28,9 @@ export class BrokerWatch {
   readonly referee: LogReferee;
   readonly sends = new SendHistory();
   readonly #options: WatchOptions;
+  /** Groups whose offsets were moved by hand. */
+  readonly resetGroups = new Set<string>();
+  readonly #offsetsRead = new Map<string, { readonly epoch: number; readonly offset: number }>();
   receivedCount = 0;
   ackedCount = 0;
   redeliveredCount = 0;
@@ -69,7 +74,7 @@ export class BrokerWatch {
   /** A send call of messages with delivery times is answered. */
   sentTimed(topic: string, messageIds: readonly string[]): void {
     for (const id of messageIds) {
-      const waits = this.referee.timersOf(id).length > 0;
+      const waits = this.referee.timers.of(id).length > 0;
       if (!waits && this.referee.places(id).length === 0)
         this.#violate('ack-in-log', `the sender of ${id} is told that it is stored; it is nowhere`);
     }
@@ -78,12 +83,74 @@ export class BrokerWatch {
 
   /** A recall is answered: the message is never delivered. */
   recalled(messageId: string): void {
-    const timers = this.referee.timersOf(messageId);
+    const timers = this.referee.timers.of(messageId);
     if (timers.some((timer) => timer.state === 'recalled')) return;
     this.#violate(
       'recall',
       `${messageId} counts as recalled, but its timers are ${timers.map((timer) => timer.state).join(', ') || 'none'}`,
     );
+  }
+
+  /** A send call of half messages is answered. */
+  sentHalves(topic: string, messageIds: readonly string[]): void {
+    for (const id of messageIds) {
+      if (this.referee.transactions.of(topic, id).length === 0)
+        this.#violate('ack-in-log', `the sender of ${id} is told that it is stored; it is nowhere`);
+    }
+    this.sends.ackedTimed(messageIds);
+  }
+
+  /** A decision is answered: it stands. */
+  decided(topic: string, messageId: string, commit: boolean): void {
+    const expected = commit ? 'committed' : 'rolled-back';
+    const states = this.referee.transactions.of(topic, messageId).map((half) => half.state);
+    if (states.at(-1) === expected) return;
+    this.#violate(
+      'one-decision',
+      `transaction ${messageId} counts as ${expected}, and is ${states.join(', ') || 'unknown'}`,
+    );
+  }
+
+  /** The group's committed offset in a queue is answered: it never goes back, unless the group was put back. */
+  offsetRead(name: DeliveryName, offset: number | null): void {
+    const { group, topic, queueId } = name;
+    const where = `${group}/${topic}/${queueId}`;
+    const end = this.referee.topics.get(topic)?.queues[queueId]?.length ?? 0;
+    const epoch = this.referee.delivery(group, topic, queueId)?.epoch ?? 0;
+    const before = this.#offsetsRead.get(where);
+    if (before?.epoch === epoch && before.offset > (offset ?? 0))
+      this.#violate(
+        'offset-no-regress',
+        `${where} was at ${before.offset}, and is at ${offset ?? 'nothing'} now`,
+      );
+    if (offset !== null && offset > end)
+      this.#violate('offset-no-regress', `${where} is at ${offset}, and the queue ends at ${end}`);
+    this.#offsetsRead.set(where, { epoch, offset: offset ?? 0 });
+  }
+
+  /** Messages are read without a lease: those of the log, ascending, all that the filter lets through. */
+  pulled(
+    name: DeliveryName,
+    fromOffset: number,
+    records: readonly Buffer[],
+    nextOffset: number,
+  ): void {
+    const { group, topic, queueId } = name;
+    const offsets = new Map(
+      records.map((record) => [storedQueueOffset(record), storedMessageId(record)]),
+    );
+    const queue = this.referee.topics.get(topic)?.queues[queueId] ?? [];
+    if (records.length > 0 && nextOffset > queue.length)
+      this.#violate('no-uncommitted-read', `a pull of ${topic}/${queueId} ends at ${nextOffset}`);
+    for (const logged of queue.slice(fromOffset, nextOffset)) {
+      const wanted = this.#options.wants(group, logged) ? logged.messageId : undefined;
+      const got = offsets.get(logged.queueOffset);
+      if (got !== wanted && records.length > 0)
+        this.#violate(
+          'no-uncommitted-read',
+          `a pull of ${topic}/${queueId} by ${group} has ${got ?? 'nothing'} at ${logged.queueOffset}, not ${wanted ?? 'nothing'}`,
+        );
+    }
   }
 
   /** A message is handed to a consumer. */
@@ -96,6 +163,7 @@ export class BrokerWatch {
       queueOffset: storedQueueOffset(record),
       attempt: deliveryAttempt,
       receiptHandle,
+      epoch: 0,
     };
     const { topic, queueId, queueOffset } = seen;
     const logged = this.referee.message(topic, queueId, queueOffset);
@@ -115,7 +183,7 @@ export class BrokerWatch {
     }
     this.receivedCount++;
     if (deliveryAttempt > 1) this.redeliveredCount++;
-    return seen;
+    return { ...seen, epoch: this.referee.delivery(group, topic, queueId)?.epoch ?? 0 };
   }
 
   /** An ack call is answered; null = success. */
@@ -138,8 +206,10 @@ export class BrokerWatch {
   }
 
   /** In an ordered group a message in the middle of a batch is consumed only once all before it are. */
-  #consumed(group: string, { topic, queueId, queueOffset, messageId }: SeenDelivery): void {
+  #consumed(group: string, delivery: SeenDelivery): void {
+    const { topic, queueId, queueOffset, messageId } = delivery;
     const model = this.referee.delivery(group, topic, queueId);
+    if (model !== null && model.epoch > delivery.epoch) return;
     if (this.referee.groups.get(group)?.fifo === true) return;
     if (model?.isConsumed(queueOffset) === true) return;
     this.#violate(

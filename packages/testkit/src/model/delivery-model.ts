@@ -118,8 +118,8 @@ class ConcurrentModel implements DeliveryModel {
       if (this.isConsumed(offset)) continue;
       if (held !== undefined && held.visibleAtMs > nowMs) continue;
       const attempt = held === undefined ? 1 : held.attempt + (held.suspended ? 0 : 1);
-      if (attempt > this.#subject.maxAttempts())
-        return `message ${offset} goes out for the ${attempt}th time`;
+      // Its attempts were used up while the command was on its way: it becomes a dead letter.
+      if (attempt > this.#subject.maxAttempts()) continue;
       const fault = this.#reach(offset);
       if (fault !== null) return fault;
       this.#next = Math.max(this.#next, offset + 1);
@@ -213,7 +213,7 @@ class OrderedModel implements DeliveryModel {
   readonly #subject: DeliverySubject;
   /** Deliveries that count, by offset. */
   readonly #attempts = new Map<number, number>();
-  /** Dead letters: they never come again. */
+  /** Dead letters, and what was passed over: they never come again. */
   readonly #buried = new Set<number>();
   #committed: number;
   #batch: OrderedBatch | null = null;
@@ -243,26 +243,30 @@ class OrderedModel implements DeliveryModel {
     const blocked = open.some((item) => item.visibleAtMs > facts.nowMs);
     const repeats = blocked && facts.attemptId !== null && facts.attemptId === before?.attemptId;
     if (blocked && !repeats) return compareGrant([], [], facts);
-    const wanted = facts.wanted.filter((offset) => !this.#gone(offset));
-    const fault = this.#inOrder(wanted, facts.endOffset, facts.nowMs);
+    const nextAttempt = (offset: number): number => {
+      const item = before?.items.find((one) => one.offset === offset);
+      // Handing it out once more does not count when the answer was lost, or it was set aside.
+      if (item !== undefined) return item.attempt + (repeats || item.suspended ? 0 : 1);
+      return (this.#attempts.get(offset) ?? 0) + 1;
+    };
+    const { wanted, stopAt } = this.#allowed(facts.wanted, nextAttempt);
+    if (wanted.length === 0 && stopAt < Infinity) return compareGrant([], [], facts);
+    const end = Math.max(facts.endOffset, this.#committed, (wanted.at(-1) ?? -1) + 1);
+    const endOffset = Math.min(end, stopAt);
+    const fault = this.#inOrder(wanted, endOffset, facts.nowMs);
     if (fault !== null) return fault;
-    for (const item of before?.items ?? []) {
-      // Handing the batch out once more does not count when its answer was lost, or it was set aside.
-      const uncounted = repeats || item.suspended;
-      this.#attempts.set(item.offset, item.attempt - (uncounted ? 1 : 0));
-    }
-    const items: OrderedItem[] = [];
-    for (const offset of wanted) {
-      const attempt = (this.#attempts.get(offset) ?? 0) + 1;
-      this.#attempts.set(offset, attempt);
-      if (attempt > this.#subject.maxAttempts())
-        return `message ${offset} goes out for the ${attempt}th time`;
+    const items = wanted.map((offset): OrderedItem => {
       const visibleAtMs = facts.nowMs + facts.invisibleMs;
       const rest = { acked: false, changed: false, suspended: false };
-      items.push({ offset, attempt, visibleAtMs, ...rest });
-    }
-    const endOffset = Math.max(facts.endOffset, this.#committed, (wanted.at(-1) ?? -1) + 1);
+      return { offset, attempt: nextAttempt(offset), visibleAtMs, ...rest };
+    });
+    for (const { offset } of before?.items ?? [])
+      this.#attempts.set(offset, nextAttempt(offset) - 1);
+    for (const { offset, attempt } of items) this.#attempts.set(offset, attempt);
     const leases = [...(repeats ? before.leases : []), facts.leaseId];
+    // What was acknowledged and is left out now is consumed for good.
+    for (const { acked, offset } of before?.items ?? [])
+      if (acked && offset < endOffset && !wanted.includes(offset)) this.#buried.add(offset);
     this.#committed = items[0]?.offset ?? endOffset;
     this.#batch =
       items.length === 0
@@ -339,6 +343,21 @@ class OrderedModel implements DeliveryModel {
     return 'done';
   }
 
+  /** What of an order may go out: up to the first message that has to become a dead letter. */
+  #allowed(
+    offsets: readonly number[],
+    nextAttempt: (offset: number) => number,
+  ): { readonly wanted: readonly number[]; readonly stopAt: number } {
+    const wanted: number[] = [];
+    for (const offset of offsets) {
+      if (this.#gone(offset)) continue;
+      if (nextAttempt(offset) <= this.#subject.maxAttempts()) wanted.push(offset);
+      else if (this.#batch?.items.find((item) => item.offset === offset)?.acked !== true)
+        return { wanted, stopAt: offset };
+    }
+    return { wanted, stopAt: Infinity };
+  }
+
   #gone(offset: number): boolean {
     return offset < this.#committed || this.#buried.has(offset);
   }
@@ -352,8 +371,7 @@ class OrderedModel implements DeliveryModel {
   }
 
   /** The queue goes out from its first message that is not consumed, without a hole. */
-  #inOrder(wanted: readonly number[], endOffset: number, nowMs: number): string | null {
-    const end = Math.max(endOffset, (wanted.at(-1) ?? -1) + 1);
+  #inOrder(wanted: readonly number[], end: number, nowMs: number): string | null {
     let at = 0;
     for (let offset = this.#committed; offset < end; offset++) {
       if (wanted[at] === offset) {

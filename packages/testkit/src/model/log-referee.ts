@@ -10,6 +10,8 @@ import {
 } from '@raftmq/broker/internal';
 import { decodeStoredMessage, isStoredMessage, type StoredMessage } from '@raftmq/protocol';
 import { ENTRY_HEADER_SIZE_BYTES, entryType, type Entry } from '@raftmq/raft';
+import { TimerLedger, type LedgerEntry, type Violate } from './timer-ledger.js';
+import { TransactionLedger } from './transaction-ledger.js';
 import { newDeliveryModel, type DeliveryModel, type DeliveryStart } from './delivery-model.js';
 
 /** A message as the log has it. */
@@ -25,18 +27,9 @@ export interface LoggedMessage {
   readonly index: number;
 }
 
-/** A message that waits, or waited, for its delivery time. */
-export interface LoggedTimer {
-  readonly id: number;
-  readonly messageId: string;
-  readonly topic: string;
-  readonly dueMs: number;
-  state: 'waiting' | 'fired' | 'recalled' | 'dropped';
-}
-
 export interface RefereeOptions {
   /** Something must not be. Does not return. */
-  readonly violate: (invariant: string, message: string) => never;
+  readonly violate: Violate;
   /** What a group's filter lets through. */
   readonly wants: (group: string, message: LoggedMessage) => boolean;
 }
@@ -61,11 +54,9 @@ interface GroupModel {
 export class LogReferee {
   readonly topics = new Map<string, TopicModel>();
   readonly groups = new Map<string, GroupModel>();
-  /** By id. */
-  readonly timers = new Map<number, LoggedTimer>();
+  readonly timers: TimerLedger;
+  readonly transactions: TransactionLedger;
   readonly #options: RefereeOptions;
-  readonly #timersOf = new Map<string, LoggedTimer[]>();
-  #waiting = 0;
   /** Messages of the entry that is being read, so far. */
   #inEntry: LoggedMessage[] = [];
   /** Every place of a message id, in the order of the log. */
@@ -78,21 +69,13 @@ export class LogReferee {
 
   constructor(options: RefereeOptions) {
     this.#options = options;
+    this.timers = new TimerLedger(options.violate);
+    this.transactions = new TransactionLedger(options.violate);
   }
 
   /** Every copy of a message, in the order of the log. */
   places(messageId: string): readonly LoggedMessage[] {
     return this.#places.get(messageId) ?? [];
-  }
-
-  /** Every timer of a message id, in the order of the log. */
-  timersOf(messageId: string): readonly LoggedTimer[] {
-    return this.#timersOf.get(messageId) ?? [];
-  }
-
-  /** Timers that neither fired nor were recalled. */
-  get waitingTimers(): number {
-    return this.#waiting;
   }
 
   message(topic: string, queueId: number, queueOffset: number): LoggedMessage | null {
@@ -190,6 +173,7 @@ export class LogReferee {
         return;
       case 'delete-topic':
         this.topics.delete(command.name);
+        this.transactions.topicDeleted(command.name);
         for (const group of this.groups.values()) {
           for (const key of [...group.deliveries.keys()])
             if (key.startsWith(`${command.name}/`)) group.deliveries.delete(key);
@@ -239,14 +223,30 @@ export class LogReferee {
       case 'reset-offsets':
       case 'open-queues':
         return this.#placed(entry, command, result);
+      default:
+        return this.#ledgers(this.#ledgerEntry(entry), command, result);
+    }
+  }
+
+  #ledgers(entry: LedgerEntry, command: Command, result: unknown): void {
+    const { timers, transactions } = this;
+    switch (command.kind) {
       case 'put-timer':
-        return this.#putTimer(command, result);
+        return timers.put(command, result);
       case 'fire-timers':
-        for (const name of command.timers) this.#fireTimer(entry, name);
-        return;
+        return command.timers.forEach((name) => timers.fire(entry, name));
       case 'recall-timer':
-        this.#endTimer(entry, command, 'recalled');
-        return;
+        return void timers.end(entry, command, 'recalled');
+      case 'put-half':
+        return transactions.put(entry, command, result);
+      case 'end-transaction':
+        return transactions.end(entry, command, result);
+      case 'count-checks':
+        return transactions.counted(command);
+      case 'park-half':
+        return transactions.parked(entry, command);
+      case 'resume-halves':
+        return transactions.resumed(command);
       default:
         return;
     }
@@ -287,52 +287,24 @@ export class LogReferee {
       const name = { group: command.group, topic: command.topic, queueId };
       if (command.kind === 'open-queues' && this.#known(name) !== null) continue;
       this.#open(name, group, { offset, epoch: entry.index });
+      this.#consumed.delete(`${command.group}/${command.topic}/${queueId}`);
     }
   }
 
-  #putTimer({ dueMs, record }: Extract<Command, { kind: 'put-timer' }>, result: unknown): void {
-    if (typeof result !== 'number') return;
-    const { messageId, topic } = decodeStoredMessage(record);
-    if (this.timers.has(result))
-      this.#violate('timer-once', `${messageId} waits as timer ${result}, which was taken`);
-    const timer: LoggedTimer = { id: result, messageId, topic, dueMs, state: 'waiting' };
-    this.timers.set(result, timer);
-    this.#timersOf.set(messageId, [...this.timersOf(messageId), timer]);
-    this.#waiting++;
-  }
-
-  /** Its message lies in front, in the same entry, unless its topic is gone. */
-  #fireTimer(entry: Entry, name: { readonly dueMs: number; readonly id: number }): void {
-    const timer = this.#endTimer(entry, name, 'fired');
-    if (entry.storeTimestampMs < timer.dueMs) {
-      this.#violate(
-        'timer-never-early',
-        `${timer.messageId} is due at ${timer.dueMs} and fires at ${entry.storeTimestampMs}`,
-      );
-    }
-    const place = this.#inEntry.findIndex(
-      ({ messageId, topic }) => messageId === timer.messageId && topic === timer.topic,
-    );
-    if (place >= 0) this.#inEntry.splice(place, 1);
-    else if (!this.topics.has(timer.topic)) timer.state = 'dropped';
-    else this.#violate('timer-fires', `${timer.messageId} fires, and is in no queue`);
-  }
-
-  #endTimer(
-    entry: Entry,
-    name: { readonly dueMs: number; readonly id: number },
-    state: 'fired' | 'recalled',
-  ): LoggedTimer {
-    const timer = this.timers.get(name.id);
-    if (timer?.state !== 'waiting' || timer.dueMs !== name.dueMs) {
-      this.#violate(
-        'timer-once',
-        `entry ${entry.index}: timer ${name.id} is ${state}, and was ${timer?.state ?? 'never put'} before`,
-      );
-    }
-    timer.state = state;
-    this.#waiting--;
-    return timer;
+  /** The entry as ledgers see it. */
+  #ledgerEntry({ index, storeTimestampMs }: Entry): LedgerEntry {
+    return {
+      index,
+      storeTimestampMs,
+      takeMessage: (topic, messageId) => {
+        const place = this.#inEntry.findIndex(
+          (message) => message.messageId === messageId && message.topic === topic,
+        );
+        if (place >= 0) this.#inEntry.splice(place, 1);
+        return place >= 0;
+      },
+      topicExists: (topic) => this.topics.has(topic),
+    };
   }
 
   #deliver(

@@ -23,6 +23,10 @@ export const plants = {
     workload: 'broker',
     what: 'checkpoints leave timers that are over in the store',
   },
+  'outcomes-not-saved': {
+    workload: 'broker',
+    what: 'checkpoints forget how transactions ended',
+  },
   'progress-not-saved': {
     workload: 'broker',
     what: 'checkpoints forget where groups stand in the queues',

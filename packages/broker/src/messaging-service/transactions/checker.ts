@@ -249,7 +249,7 @@ export class OrphanChecker {
     if (this.#counting) return;
     this.#counting = true;
     const reign = this.#reign;
-    setImmediate(() => void this.#proposeCounts(reign));
+    queueMicrotask(() => void this.#proposeCounts(reign));
   }
 
   async #proposeCounts(reign: number): Promise<void> {

@@ -177,7 +177,7 @@ function deliver(context: ApplyContext, command: Deliver): DeliveryGrant {
   if (deliveryEpoch(topic, before) !== command.epoch) return NOTHING_GRANTED;
   if (command.endOffset > tables.endOffset(topic, command.queueId)) return NOTHING_GRANTED;
   const row = before ?? tables.openDelivery(group, command.topic, command.queueId);
-  const grant = row.state.deliver(command, tables.shared, nowMs);
+  const grant = row.state.deliver(command, tables.shared, nowMs, group.config.maxAttempts);
   tables.changed(tables.shared);
   tables.changed(row);
   tables.touched(row);

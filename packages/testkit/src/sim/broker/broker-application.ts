@@ -6,6 +6,7 @@ import {
   openBrokerState,
   type BrokerStateMachine,
   type MessagingServiceSettings,
+  type ProducerLink,
   type StateSettings,
   type TimerSettings,
 } from '@raftmq/broker/internal';
@@ -33,11 +34,13 @@ export interface BrokerSetup {
 export class BrokerHost implements ApplicationHost<BrokerApplication> {
   readonly setup: BrokerSetup;
   readonly plant: Plant | null;
+  readonly producers: ProducerLink;
   readonly #random: Prng;
   #kv: SimKv | null = null;
 
-  constructor(setup: BrokerSetup, random: Prng, plant: Plant | null) {
+  constructor(setup: BrokerSetup, producers: ProducerLink, random: Prng, plant: Plant | null) {
     this.setup = setup;
+    this.producers = producers;
     this.plant = plant;
     this.#random = random;
   }
@@ -95,6 +98,7 @@ export class BrokerApplication implements Application, Proposer {
       brokerGroup: 'sim',
       randomBytes,
     });
+    this.messaging.transactions.connect(host.producers);
   }
 
   static async open(

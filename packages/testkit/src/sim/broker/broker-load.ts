@@ -1,5 +1,6 @@
 import { type Prng } from '@raftmq/base';
 import { type LoggedMessage } from '../../model/log-referee.js';
+import { type LoggedHalf } from '../../model/transaction-ledger.js';
 import { type Load, type LoadCounts, type Within } from '../load.js';
 import { type Plant } from '../plants.js';
 import { type World } from '../world.js';
@@ -12,6 +13,7 @@ import { type SimClient } from './clients.js';
 import { Consumer } from './consumer.js';
 import { checkQueues } from './final-checks.js';
 import { Producer } from './producer.js';
+import { producerStreams } from './producer-streams.js';
 import { type Entry } from '@raftmq/raft';
 
 /** Producers and consumers of a simulated broker group. */
@@ -65,7 +67,14 @@ export class BrokerLoad implements Load<BrokerApplication> {
 
   host(node: number): BrokerHost {
     const { setup } = this.#scenario;
-    const host = new BrokerHost(setup, this.#random.fork(`host ${node}`), this.#plant);
+    const random = this.#random.fork(`host ${node}`);
+    const streams = producerStreams(
+      this.#world,
+      random.fork('streams'),
+      this.#scenario.clientLatencyMs,
+      () => this.#producers,
+    );
+    const host = new BrokerHost(setup, streams, random, this.#plant);
     this.#hosts[node] = host;
     return host;
   }
@@ -110,7 +119,8 @@ export class BrokerLoad implements Load<BrokerApplication> {
 
   stop(): void {
     this.#network.heal();
-    for (const producer of this.#producers) producer.stop();
+    for (const producer of this.#producers) producer.finish();
+    this.#administrator!.finish();
     for (const consumer of this.#consumers) consumer.finish();
   }
 
@@ -124,18 +134,24 @@ export class BrokerLoad implements Load<BrokerApplication> {
 
   async finish(_leader: () => BrokerNode | null, within: Within): Promise<string | null> {
     const sent = (): boolean =>
-      this.#administrator!.ended && this.#producers.every((producer) => producer.ended);
+      this.#administrator!.ready && this.#producers.every((producer) => producer.ended);
     await within(sent);
-    if (!sent()) return 'a producer is not done';
+    if (!sent()) return 'a producer is not done, or a topic not there';
     const { referee } = this.watch;
-    await within(() => referee.waitingTimers === 0);
-    if (referee.waitingTimers > 0) return `${referee.waitingTimers} timers did not fire`;
+    await within(() => referee.timers.waiting === 0);
+    if (referee.timers.waiting > 0) return `${referee.timers.waiting} timers did not fire`;
+    const { transactions } = referee;
+    await within(() => transactions.open === 0);
+    if (transactions.open > 0) return `${transactions.open} transactions were not decided`;
+    this.#administrator!.stop();
     await within(() => this.#unconsumed() === null);
     const left = this.#unconsumed();
     if (left !== null) return `${left} was not consumed`;
     for (const consumer of this.#consumers) consumer.stop();
     const idle = (): boolean =>
-      this.#consumers.every((consumer) => consumer.ended) && this.#network.running().length === 0;
+      this.#administrator!.ended &&
+      this.#consumers.every((consumer) => consumer.ended) &&
+      this.#network.running().length === 0;
     await within(idle);
     if (!idle()) {
       this.#world.violate(
@@ -186,9 +202,10 @@ export class BrokerLoad implements Load<BrokerApplication> {
     const { sends, referee } = this.watch;
     for (const id of sends.messageIds) {
       const sent = sends.known(id)!;
+      const halves = referee.transactions.of(sent.topic, id);
       const placed = referee.places(id).filter((place) => place.topic === sent.topic).length;
-      const kept = referee.timersOf(id).filter((timer) => timer.state !== 'fired').length;
-      const copies = placed + kept;
+      const kept = referee.timers.of(id).filter((timer) => timer.state !== 'fired').length;
+      const copies = halves.length === 0 ? placed + kept : this.#visible(id, halves, placed);
       if (sent.acked && copies === 0)
         this.#world.violate('acked-message-lost', `${id} was acknowledged and is nowhere`);
       if (copies > sent.attempts - sent.refused) {
@@ -200,10 +217,22 @@ export class BrokerLoad implements Load<BrokerApplication> {
     }
   }
 
+  /** @returns how often a transactional message was stored; it is visible once when it was committed, else never */
+  #visible(id: string, halves: readonly LoggedHalf[], placed: number): number {
+    const commits = halves.filter((half) => half.state === 'committed').length;
+    if (placed === commits && halves.length === 1) return 1;
+    this.#world.violate(
+      'transaction-visible',
+      `${id} was ${halves.map((half) => half.state).join(', ')}, and lies in ${placed} places`,
+    );
+  }
+
   /** One dead letter per message and group, at most. */
   #deadLettersOnce(): void {
     const { sends, referee } = this.watch;
     for (const { config, topic } of this.#groups.values()) {
+      // Who is put back may bury a message once more.
+      if (this.watch.resetGroups.has(config.name)) continue;
       const letters = referee.topics.get(`%DLQ%${config.name}`)?.queues[0] ?? [];
       const counts = new Map<string, number>();
       for (const { messageId } of letters) counts.set(messageId, (counts.get(messageId) ?? 0) + 1);

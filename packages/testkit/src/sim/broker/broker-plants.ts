@@ -41,6 +41,13 @@ export function plantInStore(plant: Plant | null, store: StateStore): StateStore
     });
     return savingStore(store, (index, rows, cold) => store.save(index, without(rows), cold));
   }
+  if (plant === 'outcomes-not-saved') {
+    const without = ({ puts, deletes }: RowChanges): RowChanges => ({
+      puts: new Map([...puts].filter(([key]) => !key.startsWith('txn/'))),
+      deletes,
+    });
+    return savingStore(store, (index, rows, cold) => store.save(index, rows, without(cold)));
+  }
   if (plant === 'fired-timers-kept') {
     const kept = ({ puts, deletes }: RowChanges): RowChanges => ({
       puts,

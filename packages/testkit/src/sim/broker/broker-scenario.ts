@@ -37,6 +37,14 @@ export interface BrokerScenario {
   /** How far ahead delivery times lie at most. */
   readonly delayMaxMs: number;
   readonly recallChance: number;
+  /** Share of transactions that their producer forgets, so that it is asked about them. */
+  readonly orphanChance: number;
+  /** Share of decisions after which the contrary one is tried. */
+  readonly contraryChance: number;
+  /** Mean pause between two resets of a group's offsets; Infinity = never. */
+  readonly resetEveryMs: number;
+  /** How often a consumer skips, or asks for the offset of its group. */
+  readonly offsetChance: number;
   readonly receiveBatchMax: number;
   readonly invisibleMaxMs: number;
   readonly pollingMaxMs: number;
@@ -59,6 +67,7 @@ export function drawBrokerScenario(seed: number, random: Prng): BrokerScenario {
   const topics: TopicConfig[] = [
     { name: 'normal', type: 'NORMAL', queues: random.integer(1, 4), permission: READ_WRITE },
     { name: 'fifo', type: 'FIFO', queues: random.integer(1, 3), permission: READ_WRITE },
+    { name: 'tx', type: 'TRANSACTION', queues: random.integer(1, 2), permission: READ_WRITE },
     { name: 'delay', type: 'DELAY', queues: random.integer(1, 2), permission: READ_WRITE },
   ];
   const maxAttempts = random.pick([2, 4, 16]);
@@ -81,6 +90,10 @@ export function drawBrokerScenario(seed: number, random: Prng): BrokerScenario {
         pollersMax: 256,
         turnWaitMs: Math.round(unitMs),
         renewClientsMax: 100,
+        transactionCheckFirstMs: Math.round(unitMs * random.pick([0.5, 5])),
+        transactionCheckIntervalMs: Math.round(unitMs * random.pick([1, 5])),
+        transactionCheckMax: random.pick([1, 3, 15]),
+        transactionOutcomeMs: 86_400_000,
       },
       state: {
         ...defaultsOf(stateSettings),
@@ -97,6 +110,7 @@ export function drawBrokerScenario(seed: number, random: Prng): BrokerScenario {
       group('everyone', 'normal', false, null),
       group('picky', 'normal', false, ['a']),
       group('ordered', 'fifo', true, null),
+      group('settled', 'tx', false, null),
       group('delayed', 'delay', false, null),
       ...(random.chance(0.5) ? [group('ordered-picky', 'fifo', true, ['a', 'b'])] : []),
     ],
@@ -109,6 +123,10 @@ export function drawBrokerScenario(seed: number, random: Prng): BrokerScenario {
     clientTimeoutMs: unitMs * random.pick([1, 3, 10]),
     delayMaxMs: unitMs * random.pick([0.5, 5, 30]),
     recallChance: random.pick([0, 0.1, 0.3]),
+    orphanChance: random.pick([0, 0.2, 0.8]),
+    contraryChance: random.pick([0, 0.2]),
+    resetEveryMs: random.chance(0.4) ? unitMs * random.pick([3, 10]) : Infinity,
+    offsetChance: random.pick([0, 0.05]),
     resendMax: random.pick([0, 2, 5]),
     receiveBatchMax: random.pick([1, 4, 16]),
     invisibleMaxMs: unitMs * random.pick([0.5, 2, 8]),

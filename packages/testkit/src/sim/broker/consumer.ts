@@ -34,8 +34,48 @@ export class Consumer extends SimClient {
       attemptId = this.#nextAttempt();
       if (deliveries !== null && deliveries.length > 0) await this.#consume(deliveries);
       else await this.pause(scenario.unitMs * 0.3);
-      if (!this.#diligent) await this.pause(scenario.consumerThinkMs);
+      if (this.#diligent) continue;
+      if (this.random.chance(scenario.offsetChance)) await this.#workWithOffsets();
+      await this.pause(scenario.consumerThinkMs);
     }
+  }
+
+  /** Asks where the group stands, and reads from there, or skips a little. */
+  async #workWithOffsets(): Promise<void> {
+    const { scenario, watch } = this.tools;
+    const { config, topic, tags } = this.#group;
+    const queues = scenario.topics.find((one) => one.name === topic)!.queues;
+    const queue = { group: config.name, topic, queueId: this.random.integer(0, queues - 1) };
+    const outcome = await this.call({
+      label: `get offset ${this.name}`,
+      run: async (messaging) => {
+        const offset = messaging.committedOffset(queue);
+        watch.offsetRead(queue, offset);
+        return offset ?? 0;
+      },
+    });
+    if (outcome.kind !== 'ok') return;
+    const offset = outcome.value;
+    if (this.random.chance(0.5)) {
+      await this.call({
+        label: `update offset ${this.name}`,
+        run: async (messaging) => {
+          const moved = await messaging.updateOffset(queue, offset + this.random.integer(0, 3));
+          watch.offsetRead(queue, moved);
+        },
+      });
+      return;
+    }
+    await this.call({
+      label: `pull ${this.name}`,
+      patienceMs: scenario.unitMs,
+      run: async (messaging, signal) => {
+        const filter = tagFilter(tags);
+        const request = { ...queue, offset, batchSize: 8, pollingMs: scenario.unitMs, filter };
+        const { records, nextOffset } = await messaging.pull({ ...request, signal });
+        watch.pulled(queue, offset, records, nextOffset);
+      },
+    });
   }
 
   /** @returns null when nobody knows what came of it */

@@ -1,9 +1,10 @@
-import { MqError } from '@raftmq/base';
+import { crc32, MqError } from '@raftmq/base';
 import {
   type MessagingService,
   type PublishMessage,
   type TopicConfig,
 } from '@raftmq/broker/internal';
+import { transactionSource } from '@raftmq/protocol';
 import { WALL_START_MS } from '../clock.js';
 import { type CallOutcome } from './client-network.js';
 import { SimClient } from './clients.js';
@@ -11,6 +12,7 @@ import { SimClient } from './clients.js';
 /** Sends, and sends again what was not answered, under the same ids. Message groups of one producer are its own. */
 export class Producer extends SimClient {
   #sequence = 0;
+  #diligent = false;
 
   protected override async run(): Promise<void> {
     const { scenario } = this.tools;
@@ -18,6 +20,7 @@ export class Producer extends SimClient {
       await this.pause(scenario.cluster.thinkMs);
       const { name, type } = this.random.pick(scenario.topics);
       if (type === 'DELAY') await this.#sendTimed(name);
+      else if (type === 'TRANSACTION') await this.#transact(name);
       else await this.#send(name, type === 'FIFO');
     }
   }
@@ -66,6 +69,68 @@ export class Producer extends SimClient {
     }
   }
 
+  /** Half messages, and what this producer decides about them: at once, or when it is asked. */
+  async #transact(topic: string): Promise<void> {
+    const { watch, scenario } = this.tools;
+    const messages = this.#messages(null).map((message) => ({
+      ...message,
+      transactionRecoveryMs: null,
+    }));
+    const ids = messages.map((message) => message.messageId);
+    const sent = await this.#insistOnSend(topic, ids, () =>
+      this.call({
+        label: `send half ${ids[0]}`,
+        run: async (messaging) => {
+          const numbers = await messaging.transactions.send(
+            topicOf(messaging, topic),
+            messages,
+            this.name,
+          );
+          watch.sentHalves(topic, ids);
+          return numbers;
+        },
+      }),
+    );
+    if (sent === null) return;
+    for (const id of ids) {
+      if (this.random.chance(scenario.orphanChance)) continue;
+      await this.pause(scenario.unitMs * 0.1);
+      const decision = this.#decide(topic, id, verdictOf(id), transactionSource.CLIENT);
+      if (this.random.chance(scenario.contraryChance))
+        await this.#decide(topic, id, !verdictOf(id), transactionSource.CLIENT);
+      await decision;
+    }
+  }
+
+  /** The broker asks about a half message. */
+  async check(topic: string, id: string): Promise<void> {
+    const { scenario } = this.tools;
+    if (!this.#diligent && this.random.chance(0.2)) return;
+    await this.pause(scenario.unitMs * 0.05);
+    await this.#decide(topic, id, verdictOf(id), transactionSource.SERVER_CHECK);
+  }
+
+  /** From now on it answers whenever it is asked. */
+  finish(): void {
+    this.#diligent = true;
+    this.stop();
+  }
+
+  async #decide(topic: string, id: string, commit: boolean, source: number): Promise<void> {
+    const { watch, scenario } = this.tools;
+    for (let left = this.random.integer(1, 2); left > 0; left--) {
+      const outcome = await this.call({
+        label: `${commit ? 'commit' : 'roll back'} ${id}`,
+        run: async (messaging) => {
+          await messaging.transactions.end(topic, id, commit, source);
+          watch.decided(topic, id, commit);
+        },
+      });
+      if (outcome.kind === 'ok') return;
+      await this.pause(scenario.unitMs * 0.2);
+    }
+  }
+
   /** Sends under the same ids until there is an answer, or patience ends. */
   async #insistOnSend<T>(
     topic: string,
@@ -104,6 +169,11 @@ export class Producer extends SimClient {
       gzip: false,
     };
   }
+}
+
+/** What became of the local transaction: a third is rolled back. */
+function verdictOf(id: string): boolean {
+  return crc32(Buffer.from(id)) % 3 !== 0;
 }
 
 function topicOf(messaging: MessagingService, name: string): TopicConfig {
