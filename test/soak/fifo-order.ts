@@ -67,6 +67,7 @@ async function consume(endpoints: string): Promise<void> {
     stopping = true;
   });
   process.on('disconnect', () => process.exit(1));
+  process.send!('ready', () => undefined);
   const loop = async (): Promise<void> => {
     while (!stopping) {
       const batch = await consumer.receive(32, INVISIBLE_MS).catch(() => []);
@@ -118,7 +119,9 @@ class Checker {
 class Members {
   readonly #endpoints: () => string;
   readonly #checker: Checker;
-  readonly #children: (ChildProcess | null)[];
+  /** Working members, oldest first. */
+  readonly #ready: ChildProcess[] = [];
+  readonly #children = new Set<ChildProcess>();
   #turn = 0;
   #stopped = false;
   killed = 0;
@@ -127,26 +130,24 @@ class Members {
   constructor(count: number, endpoints: () => string, checker: Checker) {
     this.#endpoints = endpoints;
     this.#checker = checker;
-    this.#children = Array.from({ length: count }, () => null);
-    for (let slot = 0; slot < count; slot++) this.#start(slot);
+    for (let i = 0; i < count; i++) this.#start();
   }
 
   /** Ends the oldest member, now and then the hard way; another takes its place. */
   replaceOne(): void {
-    const slot = this.#turn % this.#children.length;
-    const hard = this.#turn % HARD_END_EVERY === 0;
-    this.#turn++;
+    const oldest = this.#ready.shift();
+    if (oldest === undefined) return;
+    const hard = this.#turn++ % HARD_END_EVERY === 0;
     if (hard) this.killed++;
     else this.left++;
-    this.#children[slot]?.kill(hard ? 'SIGKILL' : 'SIGTERM');
+    oldest.kill(hard ? 'SIGKILL' : 'SIGTERM');
   }
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    const ends = this.#children.map(
+    const ends = [...this.#children].map(
       (child) =>
         new Promise<void>((resolve) => {
-          if (child === null || child.exitCode !== null) return resolve();
           child.once('exit', () => resolve());
           child.kill('SIGKILL');
         }),
@@ -154,16 +155,23 @@ class Members {
     await Promise.all(ends);
   }
 
-  #start(slot: number): void {
+  #start(): void {
     const child = fork(__filename, ['--consume', this.#endpoints()]);
-    this.#children[slot] = child;
-    child.on('message', (report: Report) => {
+    this.#children.add(child);
+    child.on('message', (report: Report | 'ready') => {
+      if (report === 'ready') {
+        this.#ready.push(child);
+        return;
+      }
       this.#checker.see(report.handed);
       // A member that was killed meanwhile gets no answer.
       if (child.connected) child.send(report.id, () => undefined);
     });
     child.on('exit', () => {
-      if (!this.#stopped) this.#start(slot);
+      this.#children.delete(child);
+      const at = this.#ready.indexOf(child);
+      if (at >= 0) this.#ready.splice(at, 1);
+      if (!this.#stopped) this.#start();
     });
   }
 }
