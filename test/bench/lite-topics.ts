@@ -26,6 +26,10 @@ function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
+function name(i: number): string {
+  return `session-${i}`;
+}
+
 function rssMiB(pid: number): number {
   const line = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
   return Math.round(Number(line?.[1] ?? 0) / 1024);
@@ -61,6 +65,32 @@ async function inParallel(
   await Promise.all(Array.from({ length: Math.min(width, count) }, lane));
 }
 
+/** As many messages as the lite topics will get, through a plain topic: what traffic costs by itself is no news. */
+async function plainTraffic(endpoints: string, producer: Producer): Promise<void> {
+  const count = topics * messagesEach;
+  await inParallel(count, 256, async (i) => {
+    await producer.send({ topic: 'plain', body: name(i) });
+  });
+  const consumer = new SimpleConsumer({
+    endpoints,
+    group: 'plain-bench',
+    subscriptions: { plain: '*' },
+    awaitMs: 1_000,
+  });
+  await consumer.start();
+  let left = count;
+  await inParallel(8, 8, async () => {
+    while (left > 0) {
+      const messages = await consumer.receive(32, 30_000);
+      if (messages.length === 0) return;
+      left -= messages.length;
+      await consumer.ackAll(messages);
+    }
+  });
+  await consumer.close();
+  print(`${count} plain messages sent and received`);
+}
+
 async function main(): Promise<void> {
   const cluster = await DevCluster.start();
   const { endpoints } = cluster;
@@ -71,11 +101,10 @@ async function main(): Promise<void> {
     await admin.putTopic({ name: 'plain', type: 'NORMAL', queues: 8, permission: 6 }, true);
     await admin.putTopic({ name: 'parent', type: 'LITE', queues: 8, permission: 6 }, true);
     await producer.start();
-    await sendTimes(producer, Math.min(500, sends));
+    await plainTraffic(endpoints, producer);
     print(`RSS before (MiB by broker): ${brokersMiB(cluster)}`);
     print(`sends before: ${await sendTimes(producer, sends)}`);
 
-    const name = (i: number): string => `session-${i}`;
     const startedAtMs = performance.now();
     for (let from = 0; from < topics; from += perClient) {
       const consumer = new SimpleConsumer({
