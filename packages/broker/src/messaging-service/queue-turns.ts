@@ -1,8 +1,25 @@
+/** What earlier calls of a convoy take from a queue. */
+export interface OpenTurn {
+  readonly convoy: Convoy;
+  /** They looked at new messages below. */
+  endOffset: number;
+  freshCount: number;
+  /** What they take or drop of what was handed out before. */
+  readonly again: Set<number>;
+}
+
+/** Calls of one group and topic whose deliveries become one proposal: all of them take effect, or none. */
+export interface Convoy {
+  calls: number;
+}
+
 /** Leader-side memory of one (group, topic, queue): never replicated, forgotten with the leadership. */
 export interface QueueTurn {
   readonly queueId: number;
   /** A delivery of this queue is on its way: others wait for their turn. */
   busy: boolean;
+  /** The delivery is not proposed yet: calls that come now may take what lies behind, and go with it. */
+  open: OpenTurn | null;
   /** Delivery epoch of the last look; see `deliveryEpoch`. */
   epoch: number;
   /** New messages below were looked at, and none fits the group's filter. */
@@ -59,5 +76,5 @@ export function liteTurn(turns: GroupTurns, queueId: number): QueueTurn {
 }
 
 function newTurn(queueId: number): QueueTurn {
-  return { queueId, busy: false, epoch: 0, scanFrom: 0, turns: 0 };
+  return { queueId, busy: false, open: null, epoch: 0, scanFrom: 0, turns: 0 };
 }

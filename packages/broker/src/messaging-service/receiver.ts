@@ -5,18 +5,18 @@ import { isLiteQueueId } from '../lite/lite-queue-ids.js';
 import { readyLiteTurns } from '../lite/ready-turns.js';
 import { type PollRegistry } from '../longpoll/poll-registry.js';
 import { type DeliveredMessage, type ReceiveRequest } from '../messaging.js';
-import { type DeliveryGrant } from '../pop/delivery.js';
 import { deliveryEpoch, type GroupRow, type Tables, type TopicRow } from '../state/tables.js';
 import { type DeadLetters } from './dead-letters.js';
 import { groupGone, isPaused } from './group-behaviour.js';
 import { type MessagingProbe } from './probe.js';
-import { type ProposedRecord, type RecordsProposer } from './proposals.js';
-import { QueueTurns, type QueueTurn } from './queue-turns.js';
+import { Leases, type LoadedCall, type LoadedTurn, type Turn } from './leases.js';
+import { type RecordsProposer } from './proposals.js';
+import { QueueTurns, type Convoy, type OpenTurn, type QueueTurn } from './queue-turns.js';
 import { ReceiveCall, type ReceiveServer } from './receive-call.js';
 import { type Receipts } from './receipts.js';
-import { Effort, hasWork, runsOf, select, type RecordAtHand, type Selection } from './selection.js';
+import { Effort, hasWork, select, type RecordAtHand, type Selection } from './selection.js';
 import { type MessagingSettings } from './settings.js';
-import { TurnRecords, type LoadedRecords, type RecordLog } from './turn-records.js';
+import { TurnRecords, type RecordLog } from './turn-records.js';
 
 export interface ReceiverOptions {
   readonly tables: Tables;
@@ -36,37 +36,41 @@ export interface ReceiverOptions {
   readonly refusal: () => MqError | null;
 }
 
-/** A queue whose turn a call has taken, and what it found there. */
-interface Turn {
-  readonly turn: QueueTurn;
-  readonly topic: TopicRow;
-  readonly group: GroupRow;
-  /** See {@link deliveryEpoch}: what the selection was made for. */
-  readonly epoch: number;
-  selection: Selection;
-}
-
-/** A turn with its records read: what will be asked of the log. */
-interface LoadedTurn extends Turn {
-  readonly loaded: LoadedRecords;
-}
-
 /** How far a look at several queues has come when it reaches the next one. */
 interface LookSoFar {
   readonly effort: Effort;
   readonly messages: number;
   readonly sizeBytes: number;
-  readonly resumeFrom: number;
+  readonly behind: OpenTurn | null;
   readonly recordAtHand: RecordAtHand;
 }
+
+/** A call and the turns it takes. */
+interface Member {
+  readonly call: ReceiveCall;
+  readonly turns: readonly Turn[];
+}
+
+/** Calls that come in one turn of the event loop, or are woken together, and share a proposal. */
+class OpenConvoy implements Convoy {
+  readonly members: Member[] = [];
+
+  get calls(): number {
+    return this.members.length;
+  }
+}
+
+/** Calls in one convoy. */
+const CONVOY_CALLS_MAX = 32;
 
 /** Reads of one turn for a filter that has found nothing yet; then others have their turn. */
 const READ_ROUNDS_MAX = 16;
 
 /**
  * Serves receive calls. A call takes the turn of one or more queues, reads the messages it found, and proposes their
- * lease; the answer goes out when the lease is committed. At most one delivery is on its way per (group, topic, queue);
- * whoever finds a turn taken, or nothing at all, waits in the poll registry.
+ * lease; the answer goes out when the lease is committed. At most one proposal is on its way per (group, topic, queue):
+ * calls that come before it is made go with it as a convoy, whoever finds a turn taken later, or nothing at all, waits in
+ * the poll registry.
  */
 export class Receiver implements ReceiveServer {
   readonly #options: ReceiverOptions;
@@ -74,8 +78,11 @@ export class Receiver implements ReceiveServer {
   readonly #cached: RecordAtHand = (position, sizeBytes) =>
     this.#options.log.cachedRecord(position, sizeBytes) ?? undefined;
 
+  readonly #leases: Leases;
+
   constructor(options: ReceiverOptions) {
     this.#options = options;
+    this.#leases = new Leases(options);
   }
 
   /** Leadership began or ended: nothing that was remembered about queues holds any more. */
@@ -117,9 +124,37 @@ export class Receiver implements ReceiveServer {
     if (isPaused(group.config)) return Infinity;
     const found = this.#look(call, topic, group);
     if (typeof found === 'number') return found;
-    for (const { turn } of found) turn.busy = true;
-    void this.#deliver(call, found);
+    this.#join(call, found);
     return null;
+  }
+
+  /** Takes the turns for the call; it goes with the convoy that one of them belongs to, or leads one. */
+  #join(call: ReceiveCall, turns: readonly Turn[]): void {
+    let convoy = turns.find(({ turn }) => turn.open !== null)?.turn.open?.convoy as
+      OpenConvoy | undefined;
+    if (convoy === undefined) {
+      const led = new OpenConvoy();
+      convoy = led;
+      queueMicrotask(() => void this.#deliver(led.members));
+    }
+    convoy.members.push({ call, turns });
+    for (const { turn, group, selection } of turns) {
+      turn.busy = true;
+      const { fresh, retries, dropped, exhausted, unread, endOffset } = selection;
+      const state = this.#options.tables.delivery(call.group, call.topic, turn.queueId)?.state;
+      const ordered = group.config.fifo || state?.kind === 'ordered';
+      const joinable =
+        !ordered && !isLiteQueueId(turn.queueId) && exhausted.length + unread.length === 0;
+      if (!joinable) {
+        turn.open = null;
+        continue;
+      }
+      turn.open ??= { convoy, endOffset: 0, freshCount: 0, again: new Set() };
+      turn.open.endOffset = Math.max(turn.open.endOffset, endOffset);
+      turn.open.freshCount += fresh.length;
+      for (const { offset } of retries) turn.open.again.add(offset);
+      for (const offset of dropped) turn.open.again.add(offset);
+    }
   }
 
   /** Tries at once; lets the call wait when there is nothing. */
@@ -152,19 +187,28 @@ export class Receiver implements ReceiveServer {
     const effort = new Effort();
     const found: Turn[] = [];
     let unread: Turn | null = null;
+    let convoy: Convoy | null = null;
     let messages = 0;
     let sizeBytes = 0;
     let lookAgainAtMs = Infinity;
     let limitedQueues = 0;
     for (let i = 0; i < turns.length && messages < call.request.batchSize && !effort.spent; i++) {
       const turn = turns[i]!;
-      if (turn.busy) {
+      const behind = turn.open;
+      if (turn.busy && (behind === null || !admits(behind.convoy, convoy))) {
         call.sawBusy = true;
         continue;
       }
       const place = { turn, topic, group, epoch: this.#enter(call, topic, turn) };
-      const so = { effort, messages, sizeBytes, resumeFrom: 0, recordAtHand: this.#cached };
+      const so = { effort, messages, sizeBytes, behind, recordAtHand: this.#cached };
       const selection = this.#select(call, place, so);
+      if (behind !== null) {
+        // What is not taken now stays with those before: it is not known yet whether they get theirs.
+        call.sawBusy = true;
+        if (selection.retries.length + selection.fresh.length + selection.dropped.length === 0)
+          continue;
+        convoy = behind.convoy;
+      }
       lookAgainAtMs = Math.min(lookAgainAtMs, selection.lookAgainAtMs);
       if (selection.limited) limitedQueues++;
       if (!hasWork(selection)) {
@@ -219,7 +263,7 @@ export class Receiver implements ReceiveServer {
       group: group.config,
       delivery: tables.delivery(call.group, call.topic, turn.queueId)?.state ?? null,
       scanFrom: turn.scanFrom,
-      resumeFrom: so.resumeFrom,
+      behind: so.behind,
       filter: turnFilter(call, turn),
       recordAtHand: so.recordAtHand,
       effort: so.effort,
@@ -233,50 +277,68 @@ export class Receiver implements ReceiveServer {
     });
   }
 
-  async #deliver(call: ReceiveCall, turns: readonly Turn[]): Promise<void> {
-    let delivered = false;
+  async #deliver(members: readonly Member[]): Promise<void> {
+    for (const { turns } of members) for (const { turn } of turns) turn.open = null;
+    let delivered: readonly boolean[] = [];
     try {
-      await this.#moveExhausted(call, turns);
-      const records = new TurnRecords(this.#options.log);
-      const loaded: LoadedTurn[] = [];
-      for (const turn of turns) {
-        if (turn.selection.unread.length > 0) await this.#readOn(call, turn, records);
-        const { selection } = turn;
-        if (selection.exhausted.length > 0 || !hasWork(selection)) continue;
-        loaded.push({
-          ...turn,
-          loaded: await records.load(selection, call.request.filter, this.#belongs(turn)),
-        });
-      }
-      if (loaded.length > 0 && !call.settled) delivered = await this.#lease(call, loaded);
+      const calls: LoadedCall[] = [];
+      for (const member of members) calls.push(await this.#load(member));
+      const some = calls.some(({ turns }) => turns.length > 0);
+      if (some && calls.some(({ call }) => !call.settled))
+        delivered = await this.#leases.grant(calls);
     } catch (error) {
       if (!isMqError(error))
         this.#options.logger.error(
           { error: String(error) },
           'a delivery failed in an unexpected way',
         );
-      call.fail(error);
+      for (const { call } of members) call.fail(error);
     }
-    for (const { turn } of turns) {
-      turn.busy = false;
-      turn.turns++;
+    for (const { turns } of members) {
+      for (const { turn } of turns) {
+        turn.busy = false;
+        turn.turns++;
+      }
     }
-    if (!delivered) {
-      // A filter may pass over messages for as long as there are some: what it passed is remembered for the next call.
-      if (this.#options.clock.monotonicMs() >= call.workUntilMs) call.answer([]);
-      else this.#serve(call);
+    for (let i = 0; i < members.length; i++) {
+      if (delivered[i] !== true) this.#goOn(members[i]!.call);
     }
-    this.#options.polls.wake(call.topic, call.group);
+    const { topic, group } = members[0]!.call;
+    this.#options.polls.wake(topic, group);
+  }
+
+  /** The call got nothing: it looks again. */
+  #goOn(call: ReceiveCall): void {
+    // A filter may pass over messages for as long as there are some: what it passed is remembered for the next call.
+    if (this.#options.clock.monotonicMs() >= call.workUntilMs) call.answer([]);
+    else this.#serve(call);
+  }
+
+  /** Gets the records of what a call is to be given, after what has to go to the dead-letter queue. */
+  async #load({ call, turns }: Member): Promise<LoadedCall> {
+    await this.#moveExhausted(call, turns);
+    const records = new TurnRecords(this.#options.log);
+    const loaded: LoadedTurn[] = [];
+    for (const turn of turns) {
+      if (turn.selection.unread.length > 0) await this.#readOn(call, turn, records);
+      const { selection } = turn;
+      if (selection.exhausted.length > 0 || !hasWork(selection)) continue;
+      loaded.push({
+        ...turn,
+        loaded: await records.load(selection, call.request.filter, this.#belongs(turn)),
+      });
+    }
+    return { call, turns: loaded };
   }
 
   /** Reads messages from disk that a filter has to look into, until it finds some, all are read, or it was enough. */
   async #readOn(call: ReceiveCall, turn: Turn, records: TurnRecords): Promise<void> {
     for (let round = 0; round < READ_ROUNDS_MAX; round++) {
-      const { unread, endOffset } = turn.selection;
+      const { unread } = turn.selection;
       if (unread.length === 0 || hasWork(turn.selection) || call.settled) return;
       await records.read(unread);
-      const fresh = { effort: new Effort(), messages: 0, sizeBytes: 0 };
-      const so = { ...fresh, resumeFrom: endOffset, recordAtHand: records.atHand };
+      const fresh = { effort: new Effort(), messages: 0, sizeBytes: 0, behind: null };
+      const so = { ...fresh, recordAtHand: records.atHand };
       turn.selection = this.#select(call, turn, so);
       if (!hasWork(turn.selection))
         turn.turn.scanFrom = Math.max(turn.turn.scanFrom, turn.selection.endOffset);
@@ -297,83 +359,6 @@ export class Receiver implements ReceiveServer {
     const lite = this.#options.tables.lite.byId(topic.config.name, turn.queueId);
     return (record) => lite !== undefined && storedLiteTopic(record) === lite.name;
   }
-
-  /** @returns whether the call got messages, or had gone and gave them back */
-  async #lease(call: ReceiveCall, turns: readonly LoadedTurn[]): Promise<boolean> {
-    const grants = (await this.#options.proposer.propose(
-      turns.map((turn) => deliverRecord(call, turn)),
-      // Nobody got these messages: without this they would stay hidden for the whole invisible time.
-      (late) => this.#giveBack(call, turns, late as readonly DeliveryGrant[]),
-    )) as readonly DeliveryGrant[];
-    const messages: DeliveredMessage[] = [];
-    for (let i = 0; i < turns.length; i++) this.#addMessages(messages, call, turns[i]!, grants[i]!);
-    if (messages.length === 0) return false;
-    if (call.settled) {
-      this.#giveBack(call, turns, grants);
-      return true;
-    }
-    this.#options.probe.messagesDelivered += messages.length;
-    call.answer(messages);
-    return true;
-  }
-
-  #addMessages(
-    messages: DeliveredMessage[],
-    call: ReceiveCall,
-    turn: LoadedTurn,
-    grant: DeliveryGrant,
-  ): void {
-    if (grant.offsets.length === 0) return;
-    const { receipts, probe } = this.#options;
-    const lease = receipts.handles.lease(call.group, call.topic, turn.turn.queueId, grant.leaseId);
-    const { invisibleMs } = call.request;
-    for (let i = 0; i < grant.offsets.length; i++) {
-      const offset = grant.offsets[i]!;
-      const deliveryAttempt = grant.attempts[i]!;
-      if (deliveryAttempt > 1) probe.messagesRedelivered++;
-      const receiptHandle = lease.handle(offset, deliveryAttempt);
-      messages.push({
-        record: turn.loaded.records.get(offset)!,
-        receiptHandle,
-        deliveryAttempt,
-        invisibleMs,
-      });
-    }
-  }
-
-  /** The caller went away while its lease was being written: someone else gets the messages, without a lost attempt. */
-  #giveBack(
-    call: ReceiveCall,
-    turns: readonly LoadedTurn[],
-    grants: readonly DeliveryGrant[],
-  ): void {
-    const { proposer, probe, logger } = this.#options;
-    const records: ProposedRecord[] = [];
-    for (let i = 0; i < turns.length; i++) {
-      const { leaseId, offsets } = grants[i]!;
-      if (offsets.length === 0) continue;
-      const { queueId } = turns[i]!.turn;
-      const name = { group: call.group, topic: call.topic, queueId };
-      records.push({
-        command: {
-          kind: 'change-invisible',
-          ...name,
-          offsets,
-          leaseId,
-          invisibleMs: 0,
-          suspend: true,
-        },
-      });
-    }
-    if (records.length === 0) return;
-    probe.deliveriesAborted++;
-    proposer.propose(records).catch((error: unknown) => {
-      logger.debug(
-        { error: String(error) },
-        'messages could not be given back; they become visible in time',
-      );
-    });
-  }
 }
 
 function everything(): boolean {
@@ -387,35 +372,9 @@ function turnFilter(call: ReceiveCall, turn: QueueTurn): MessageFilter {
   return { ...filter, tagHashes: null };
 }
 
-function deliverRecord(call: ReceiveCall, loaded: LoadedTurn): ProposedRecord {
-  const { selection, turn, epoch } = loaded;
-  const { records, dropped } = loaded.loaded;
-  const again = dropped.map((offset) => ({ offset, dropped: true }));
-  for (const { offset } of selection.retries) {
-    if (records.has(offset)) again.push({ offset, dropped: false });
-  }
-  const fresh = selection.fresh.filter(({ offset }) => records.has(offset));
-  // New offsets without a record lie below endOffset: they need no run.
-  const freshOffsets = new Set(selection.fresh.map(({ offset }) => offset));
-  const { clientId, autoRenew, invisibleMs, attemptId } = call.request;
-  return {
-    command: {
-      kind: 'deliver',
-      group: call.group,
-      topic: call.topic,
-      queueId: turn.queueId,
-      epoch,
-      runs: runsOf(
-        again.filter(({ offset }) => !freshOffsets.has(offset) || records.has(offset)),
-        fresh.map(({ offset }) => offset),
-      ),
-      endOffset: selection.endOffset,
-      clientId,
-      autoRenew,
-      invisibleMs,
-      attemptId,
-    },
-  };
+/** Whether a call that goes with `own`, if with any, can go with this convoy. */
+function admits(convoy: Convoy, own: Convoy | null): boolean {
+  return (own === null || own === convoy) && convoy.calls < CONVOY_CALLS_MAX;
 }
 
 function goneError(call: ReceiveCall, topic: boolean): MqError {

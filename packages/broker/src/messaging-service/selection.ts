@@ -2,7 +2,7 @@ import { type QueueSlice } from '@raftmq/broker-store';
 import { ALL_MESSAGES, passesFilter, type MessageFilter } from '@raftmq/protocol';
 import { type QueueReader } from '../lite/delivery-queues.js';
 import { type GroupConfig } from '../messaging.js';
-import { type DeliveryRun } from '../pop/delivery.js';
+import { type DeliveryPlan, type DeliveryRun } from '../pop/delivery.js';
 import { newDelivery, type Delivery } from '../pop/rows.js';
 
 /**
@@ -37,6 +37,13 @@ export interface Selection {
   readonly unread: readonly Candidate[];
 }
 
+/** What belongs to calls that go first. */
+export interface TakenBefore {
+  readonly endOffset: number;
+  readonly freshCount: number;
+  readonly again: ReadonlySet<number>;
+}
+
 export interface SelectRequest {
   readonly queueIndex: QueueReader;
   readonly topic: string;
@@ -46,8 +53,8 @@ export interface SelectRequest {
   readonly delivery: Delivery | null;
   /** Where an earlier scan of new messages ended without a match; 0 without one. */
   readonly scanFrom: number;
-  /** Where the same turn ended its scan before it read on; 0 at its beginning. */
-  readonly resumeFrom: number;
+  /** What calls before this one take in the same proposal; null for the first one. Only without order. */
+  readonly behind: TakenBefore | null;
   readonly filter: MessageFilter;
   readonly recordAtHand: RecordAtHand;
   /** Shared by all queues that one call looks at. */
@@ -96,7 +103,10 @@ export function select(request: SelectRequest): Selection {
   const { delivery, group, countMax, nowMs, attemptId, openMax } = request;
   const state = delivery ?? newDelivery(group.fifo);
   const { maxAttempts } = group;
-  const plan = state.plan({ nowMs, batchSize: countMax, attemptId, maxAttempts, openMax });
+  const { behind } = request;
+  const batchSize = countMax + (behind?.again.size ?? 0);
+  const found = state.plan({ nowMs, batchSize, attemptId, maxAttempts, openMax });
+  const plan = behind === null ? found : planBehind(found, behind, state, request);
   const budget = new Budget(request);
   const retries: Candidate[] = [];
   const dropped: number[] = [];
@@ -130,11 +140,28 @@ export function select(request: SelectRequest): Selection {
     dropped,
     exhausted: plan.exhausted,
     endOffset,
-    skipOnly: nothing && newMax > 0 && passedOver,
+    skipOnly: nothing && newMax > 0 && passedOver && behind === null,
     lookAgainAtMs: plan.lookAgainAtMs,
     limited: plan.limited,
     sizeBytes: budget.usedBytes,
     unread: nothing ? scan.unread : [],
+  };
+}
+
+/** What is left of a plan for a call behind others. What is exhausted is the business of the first one. */
+function planBehind(
+  plan: DeliveryPlan,
+  behind: TakenBefore,
+  state: Delivery,
+  request: SelectRequest,
+): DeliveryPlan {
+  const room = request.openMax - state.openCount - behind.freshCount;
+  return {
+    ...plan,
+    retries: plan.retries.filter((offset) => !behind.again.has(offset)),
+    exhausted: [],
+    newFromOffset: Math.max(plan.newFromOffset, behind.endOffset),
+    newMax: Math.max(0, Math.min(request.countMax, room)),
   };
 }
 
@@ -216,7 +243,7 @@ class Scan {
     this.#state = state;
     this.remembers = state.kind === 'concurrent' || state.quiet;
     const scannedTo = this.remembers ? request.scanFrom : 0;
-    this.end = Math.max(fromOffset, scannedTo, request.resumeFrom);
+    this.end = Math.max(fromOffset, scannedTo);
   }
 
   /** There was more to look at. */

@@ -1,0 +1,179 @@
+import { type Logger } from '@raftmq/base';
+import { type DeliveredMessage } from '../messaging.js';
+import { type DeliveryGrant } from '../pop/delivery.js';
+import { type GroupRow, type TopicRow } from '../state/tables.js';
+import { type MessagingProbe } from './probe.js';
+import { type ProposedRecord, type RecordsProposer } from './proposals.js';
+import { type QueueTurn } from './queue-turns.js';
+import { type ReceiveCall } from './receive-call.js';
+import { type Receipts } from './receipts.js';
+import { runsOf, type Selection } from './selection.js';
+import { type LoadedRecords } from './turn-records.js';
+
+/** A queue whose turn a call has taken, and what it found there. */
+export interface Turn {
+  readonly turn: QueueTurn;
+  readonly topic: TopicRow;
+  readonly group: GroupRow;
+  /** See {@link deliveryEpoch}: what the selection was made for. */
+  readonly epoch: number;
+  selection: Selection;
+}
+
+/** A turn with its records read: what will be asked of the log. */
+export interface LoadedTurn extends Turn {
+  readonly loaded: LoadedRecords;
+}
+
+/** A call with what it is to be given. */
+export interface LoadedCall {
+  readonly call: ReceiveCall;
+  readonly turns: readonly LoadedTurn[];
+}
+
+export interface LeasesOptions {
+  readonly proposer: RecordsProposer;
+  readonly receipts: Receipts;
+  readonly probe: MessagingProbe;
+  readonly logger: Logger;
+}
+
+/** Asks the log for leases and gives their messages to the calls they are for. */
+export class Leases {
+  readonly #options: LeasesOptions;
+
+  constructor(options: LeasesOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Proposes the leases of several calls as one, in their order: a later one may take messages behind those of an earlier
+   * one, and would pass over them for good if it took effect alone.
+   * @returns for each call whether it got messages, or had gone and gave them back
+   */
+  async grant(calls: readonly LoadedCall[]): Promise<readonly boolean[]> {
+    const grants = (await this.#options.proposer.propose(
+      calls.flatMap(({ call, turns }) => turns.map((turn) => deliverRecord(call, turn))),
+      // Nobody got these messages: without this they would stay hidden for the whole invisible time.
+      (late) => this.#returnAll(calls, late as readonly DeliveryGrant[]),
+    )) as readonly DeliveryGrant[];
+    let from = 0;
+    return calls.map(({ call, turns }) => {
+      const own = grants.slice(from, (from += turns.length));
+      return this.#hand(call, turns, own);
+    });
+  }
+
+  #hand(
+    call: ReceiveCall,
+    turns: readonly LoadedTurn[],
+    grants: readonly DeliveryGrant[],
+  ): boolean {
+    if (call.settled) {
+      this.#giveBack(call, turns, grants);
+      return true;
+    }
+    const messages: DeliveredMessage[] = [];
+    for (let i = 0; i < turns.length; i++) this.#addMessages(messages, call, turns[i]!, grants[i]!);
+    if (messages.length === 0) return false;
+    this.#options.probe.messagesDelivered += messages.length;
+    call.answer(messages);
+    return true;
+  }
+
+  #returnAll(calls: readonly LoadedCall[], grants: readonly DeliveryGrant[]): void {
+    let from = 0;
+    for (const { call, turns } of calls) {
+      this.#giveBack(call, turns, grants.slice(from, (from += turns.length)));
+    }
+  }
+
+  #addMessages(
+    messages: DeliveredMessage[],
+    call: ReceiveCall,
+    turn: LoadedTurn,
+    grant: DeliveryGrant,
+  ): void {
+    if (grant.offsets.length === 0) return;
+    const { receipts, probe } = this.#options;
+    const lease = receipts.handles.lease(call.group, call.topic, turn.turn.queueId, grant.leaseId);
+    const { invisibleMs } = call.request;
+    for (let i = 0; i < grant.offsets.length; i++) {
+      const offset = grant.offsets[i]!;
+      const deliveryAttempt = grant.attempts[i]!;
+      if (deliveryAttempt > 1) probe.messagesRedelivered++;
+      const receiptHandle = lease.handle(offset, deliveryAttempt);
+      messages.push({
+        record: turn.loaded.records.get(offset)!,
+        receiptHandle,
+        deliveryAttempt,
+        invisibleMs,
+      });
+    }
+  }
+
+  /** The caller went away while its lease was being written: someone else gets the messages, without a lost attempt. */
+  #giveBack(
+    call: ReceiveCall,
+    turns: readonly LoadedTurn[],
+    grants: readonly DeliveryGrant[],
+  ): void {
+    const { proposer, probe, logger } = this.#options;
+    const records: ProposedRecord[] = [];
+    for (let i = 0; i < turns.length; i++) {
+      const { leaseId, offsets } = grants[i]!;
+      if (offsets.length === 0) continue;
+      const { queueId } = turns[i]!.turn;
+      const name = { group: call.group, topic: call.topic, queueId };
+      records.push({
+        command: {
+          kind: 'change-invisible',
+          ...name,
+          offsets,
+          leaseId,
+          invisibleMs: 0,
+          suspend: true,
+        },
+      });
+    }
+    if (records.length === 0) return;
+    probe.deliveriesAborted++;
+    proposer.propose(records).catch((error: unknown) => {
+      logger.debug(
+        { error: String(error) },
+        'messages could not be given back; they become visible in time',
+      );
+    });
+  }
+}
+
+function deliverRecord(call: ReceiveCall, loaded: LoadedTurn): ProposedRecord {
+  const { selection, turn, epoch } = loaded;
+  const { records, dropped } = loaded.loaded;
+  const again = dropped.map((offset) => ({ offset, dropped: true }));
+  for (const { offset } of selection.retries) {
+    if (records.has(offset)) again.push({ offset, dropped: false });
+  }
+  const fresh = selection.fresh.filter(({ offset }) => records.has(offset));
+  // New offsets without a record lie below endOffset: they need no run.
+  const freshOffsets = new Set(selection.fresh.map(({ offset }) => offset));
+  const { clientId, autoRenew, invisibleMs, attemptId } = call.request;
+  return {
+    command: {
+      kind: 'deliver',
+      group: call.group,
+      topic: call.topic,
+      queueId: turn.queueId,
+      epoch,
+      runs: runsOf(
+        again.filter(({ offset }) => !freshOffsets.has(offset) || records.has(offset)),
+        fresh.map(({ offset }) => offset),
+      ),
+      endOffset: selection.endOffset,
+      clientId,
+      autoRenew,
+      invisibleMs,
+      attemptId,
+    },
+  };
+}
