@@ -131,7 +131,8 @@ export interface ColdRow {
 
 /**
  * Rows and the applied index, always changed together in one write batch (R19). Rows live in memory too and are loaded
- * at the start; cold rows lie on disk only and are asked for.
+ * at the start; cold rows lie on disk only and are asked for. After a crash in the middle of a save they may be ahead of
+ * the applied index: applying the log from there must put and delete the same ones again, and no key is ever used twice.
  */
 export interface StateStore {
   /** The last saved state without its cold rows; appliedIndex 0 and no rows when there is none. */

@@ -2,6 +2,7 @@ import { MqError, readInt64, writeInt64 } from '@raftmq/base';
 import {
   type Checkpoint,
   type ColdRow,
+  type KvBatch,
   type KvEngine,
   type KvPair,
   type RowChanges,
@@ -12,10 +13,11 @@ const FORMAT_VERSION = 1;
 const META_KEY = Buffer.from('meta');
 const ROW_PREFIX = 'r/';
 const COLD_PREFIX = 'c/';
+const COLD_BATCH_ROWS = 512;
 
 /**
  * The state machine's rows in a key-value engine. `meta` holds a format version and the applied index and is part of
- * every batch, so rows and index never disagree (R19).
+ * every batch of rows, so rows and index never disagree (R19). Cold rows may be ahead of the index, never behind it.
  *
  *   meta:  0  1 format version (1)
  *          1  8 applied index
@@ -49,10 +51,11 @@ export class KvStateStore implements StateStore {
     const meta = Buffer.alloc(9);
     meta[0] = FORMAT_VERSION;
     writeInt64(meta, appliedIndex, 1);
+    for (const batch of coldBatches(cold)) await this.#kv.write(batch);
     const puts: KvPair[] = [{ key: META_KEY, value: meta }];
     const deletes: Buffer[] = [];
-    add(ROW_PREFIX, rows, puts, deletes);
-    add(COLD_PREFIX, cold, puts, deletes);
+    for (const [key, value] of rows.puts) puts.push({ key: Buffer.from(ROW_PREFIX + key), value });
+    for (const key of rows.deletes) deletes.push(Buffer.from(ROW_PREFIX + key));
     await this.#kv.write({ puts, deletes });
   }
 
@@ -84,7 +87,27 @@ export class KvStateStore implements StateStore {
   }
 }
 
-function add(prefix: string, changes: RowChanges, puts: KvPair[], deletes: Buffer[]): void {
-  for (const [key, value] of changes.puts) puts.push({ key: Buffer.from(prefix + key), value });
-  for (const key of changes.deletes) deletes.push(Buffer.from(prefix + key));
+/**
+ * Cold rows go first, in batches of their own: tens of thousands in one would cost hundreds of megabytes inside the
+ * engine, and a stall. A crash in between leaves rows that are ahead of the applied index; applying the log from there
+ * puts and deletes the very same ones again.
+ */
+function* coldBatches(cold: RowChanges): Iterable<KvBatch> {
+  let batch: { puts: KvPair[]; deletes: Buffer[] } = { puts: [], deletes: [] };
+  let left = COLD_BATCH_ROWS;
+  for (const [key, value] of cold.puts) {
+    batch.puts.push({ key: Buffer.from(COLD_PREFIX + key), value });
+    if (--left > 0) continue;
+    yield batch;
+    batch = { puts: [], deletes: [] };
+    left = COLD_BATCH_ROWS;
+  }
+  for (const key of cold.deletes) {
+    batch.deletes.push(Buffer.from(COLD_PREFIX + key));
+    if (--left > 0) continue;
+    yield batch;
+    batch = { puts: [], deletes: [] };
+    left = COLD_BATCH_ROWS;
+  }
+  if (left < COLD_BATCH_ROWS) yield batch;
 }
