@@ -37,7 +37,7 @@ export const javaSdk: Sdk = {
   column: 'Java `rocketmq-client-java` 5.2.0',
   scenarios: scenarios.map(({ id }) => id),
   singleAddress: false,
-  parallel: 6,
+  parallel: 12,
   prepare,
   program: (scenario) => ({
     command: 'java',

@@ -1,6 +1,8 @@
-import { type Sdk } from './sdk.js';
+import { goSdk } from './go.js';
 import { javaSdk } from './java.js';
 import { nodeSdk } from './node.js';
+import { pythonSdk } from './python.js';
+import { type Sdk } from './sdk.js';
 
 /** All SDKs, in the order of the table. */
-export const sdks: readonly Sdk[] = [nodeSdk, javaSdk];
+export const sdks: readonly Sdk[] = [nodeSdk, javaSdk, pythonSdk, goSdk];

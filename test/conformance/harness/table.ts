@@ -15,7 +15,8 @@ What works with which official SDK, unmodified, from its package registry. Writt
 programs and fails when the table says something else.
 
 Each cell holds two runs against a cluster of three replicas: undisturbed, and with the leader killed (SIGKILL) half way.
-A dash: the programs for this SDK do not cover it, or the SDK does not have it. "${NOT_RUN}": the last run found no tools for
+Python and Go have one smoke program each: of "normal" with SimpleConsumer only, of "FIFO" the order only. A dash: that program
+does not cover it, which says nothing about whether it works. "${NOT_RUN}": the last run found no tools for
 this language. What a program does is written at its top in \`test/conformance/\`, and what its facts must be in
 \`test/conformance/harness/scenarios.ts\`. One SDK alone: \`npx jest test/conformance/java-sdk.test.ts --selectProjects
 conformance\`.

@@ -10,7 +10,6 @@ const {
   range,
   receiveUntil,
   run,
-  sleep,
   startProducer,
   startSimple,
   until,
@@ -30,14 +29,16 @@ async function orphan() {
     await producer.send(message, producer.beginTransaction());
   }
   console.log('sent');
-  await sleep(3_600_000);
+  // Killed now; gone with its parent at the latest.
+  process.stdin.resume();
+  await new Promise((resolve) => process.stdin.on('end', resolve));
 }
 
 /** Runs this program as the orphan until its half messages are sent, then kills it. */
 async function killedProducer() {
   const args = ['--role', 'orphan', '--endpoints', endpoints, '--topic', topic];
   const child = spawn(process.execPath, [__filename, ...args, '--count', String(count)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['pipe', 'pipe', 'inherit'],
   });
   let output = '';
   let ended = false;

@@ -1,0 +1,33 @@
+import { spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Sdk } from './sdk.js';
+
+const SOURCE = join(__dirname, '..', 'go-sdk');
+/** Where the program is built, and where the SDK writes its log files. */
+const WORK = join(__dirname, '..', '..', '..', '.build', 'go-sdk');
+const PROGRAM = join(WORK, 'conform');
+
+/** Compiles the program with the official module. */
+function prepare(): string | null {
+  mkdirSync(WORK, { recursive: true });
+  const args = ['build', '-mod=readonly', '-o', PROGRAM, '.'];
+  const built = spawnSync('go', args, { cwd: SOURCE, encoding: 'utf8', timeout: 300_000 });
+  if (built.error !== undefined) return 'go is not installed';
+  return built.status === 0 ? null : `go could not build the program: ${built.stderr.slice(-400)}`;
+}
+
+/** The official Go module: a smoke program. */
+export const goSdk: Sdk = {
+  id: 'go',
+  column: 'Go `rocketmq-clients/golang/v5` 5.1.3',
+  scenarios: ['normal', 'fifo', 'delay', 'transaction'],
+  singleAddress: false,
+  parallel: 4,
+  prepare,
+  program: (scenario) => ({
+    command: PROGRAM,
+    args: [scenario],
+    env: { 'rocketmq.client.logRoot': WORK, 'rocketmq.client.enableSsl': 'false' },
+  }),
+};

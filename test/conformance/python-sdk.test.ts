@@ -1,0 +1,4 @@
+import { pythonSdk } from './harness/python.js';
+import { conformanceSuite } from './harness/suite.js';
+
+conformanceSuite(pythonSdk);
