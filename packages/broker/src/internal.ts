@@ -30,6 +30,7 @@ export {
   type Command,
   type DeliveryName,
 } from './state/commands/index.js';
+export { RecentSends } from './state/recent-sends.js';
 export { openBrokerState } from './state/recovery.js';
 export { stateSettings, type StateSettings } from './state/settings.js';
 export { type BrokerStateMachine } from './state/state-machine.js';

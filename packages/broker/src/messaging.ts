@@ -85,6 +85,7 @@ export interface ResetQueue {
 }
 
 export interface SendResult {
+  /** Of the messages that this call stored. */
   readonly queueId: number;
   /** Offset of the first message; the others follow without a gap, unless there are repeats. */
   readonly firstQueueOffset: number;

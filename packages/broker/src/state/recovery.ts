@@ -74,7 +74,7 @@ export async function openBrokerState(options: RecoveryOptions): Promise<BrokerS
   const recentSends = options.recentSends ?? null;
   if (recentSends !== null) {
     const bytesMax = options.sendDedupRebuildBytes ?? 0;
-    await rememberSends(recentSends, { tables, log, logger, throughIndex: appliedIndex, bytesMax });
+    rememberSends(recentSends, { tables, log, logger, throughIndex: appliedIndex, bytesMax });
   }
   logger.info(
     { appliedIndex, topics: tables.topics.size, groups: tables.groups.size },

@@ -24,10 +24,10 @@ export interface LogTail {
 const READ_BYTES = 4 * 1024 * 1024;
 
 /** Fills `recent` from the end of the log: as far back as its window and `bytesMax` reach. */
-export async function rememberSends(recent: RecentSends, options: RememberOptions): Promise<void> {
+export function rememberSends(recent: RecentSends, options: RememberOptions): void {
   const { logger } = options;
   try {
-    const entries = await readTail(recent, options);
+    const entries = readTail(recent, options);
     const messageIds = recent.size;
     logger.info({ messageIds, entries }, 'ids of recent messages read from the log');
   } catch (error) {
@@ -41,7 +41,7 @@ export async function rememberSends(recent: RecentSends, options: RememberOption
 }
 
 /** @returns how many entries were read */
-async function readTail(recent: RecentSends, options: RememberOptions): Promise<number> {
+function readTail(recent: RecentSends, options: RememberOptions): number {
   const { tables, log, bytesMax } = options;
   const throughIndex = Math.min(options.throughIndex, log.lastIndex);
   if (throughIndex < log.firstIndex) return 0;
@@ -56,8 +56,6 @@ async function readTail(recent: RecentSends, options: RememberOptions): Promise<
     const entries = log.read(index, throughIndex, READ_BYTES);
     for (const entry of entries) rememberEntry(recent, tables, entry);
     index += entries.length;
-    // Others have to be served in between: health checks, signals.
-    await new Promise<void>((resolve) => setImmediate(resolve));
   }
   return throughIndex + 1 - fromIndex;
 }

@@ -48,7 +48,8 @@ export class BrokerWatch {
     result: SendResult,
     before: ReadonlyMap<string, number>,
   ): void {
-    const { queueId, firstQueueOffset } = result;
+    const { queueId, firstQueueOffset, repeats } = result;
+    if (repeats !== undefined) return this.#sentAgain(topic, messageIds, repeats.offsets);
     const where = `${topic}/${queueId}`;
     messageIds.forEach((id, i) => {
       const logged = this.referee.message(topic, queueId, firstQueueOffset + i);
@@ -69,6 +70,23 @@ export class BrokerWatch {
       );
     }
     this.sends.acked(topic, messageIds, queueId, firstQueueOffset);
+  }
+
+  /** A send call is answered, of which some messages were stored before: each one may be in any queue. */
+  #sentAgain(topic: string, messageIds: readonly string[], offsets: readonly number[]): void {
+    messageIds.forEach((id, i) => {
+      const logged = this.referee
+        .places(id)
+        .find((place) => place.topic === topic && place.queueOffset === offsets[i]);
+      if (logged === undefined) {
+        this.#violate(
+          'ack-in-log',
+          `the sender of ${id} is told that it lies at offset ${offsets[i]} of ${topic} already; it does not`,
+        );
+      }
+      this.#options.stored(logged.index);
+    });
+    this.sends.ackedTimed(messageIds);
   }
 
   /** A send call of messages with delivery times is answered. */

@@ -19,6 +19,10 @@ export const plants = {
     workload: 'broker',
     what: 'an ack counts whoever holds the message by now',
   },
+  'sends-forgotten': {
+    workload: 'broker',
+    what: 'a message that is sent again is stored again',
+  },
   'fired-timers-kept': {
     workload: 'broker',
     what: 'checkpoints leave timers that are over in the store',

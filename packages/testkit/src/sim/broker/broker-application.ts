@@ -4,6 +4,7 @@ import {
   Checkpoints,
   MessagingService,
   openBrokerState,
+  RecentSends,
   type BrokerStateMachine,
   type MessagingServiceSettings,
   type ProducerLink,
@@ -116,7 +117,18 @@ export class BrokerApplication implements Application, Proposer {
       openFilesMax: setup.openQueueFilesMax,
     });
     const stateStore = plantInStore(host.plant, new KvStateStore(kv.attach(life)));
-    const state = await openBrokerState({ stateStore, queueIndex, log, logger, onFatal });
+    const randomBytes = (sizeBytes: number): Buffer =>
+      Buffer.from(Array.from({ length: sizeBytes }, () => secrets.integer(0, 255)));
+    const state = await openBrokerState({
+      stateStore,
+      queueIndex,
+      log,
+      logger,
+      recentSends:
+        host.plant === 'sends-forgotten' ? null : new RecentSends(setup.state, randomBytes(8)),
+      sendDedupRebuildBytes: setup.state.sendDedupRebuildBytes,
+      onFatal,
+    });
     const checkpoints = new Checkpoints({
       state,
       queueIndex,
@@ -127,8 +139,6 @@ export class BrokerApplication implements Application, Proposer {
       settings: setup.state,
       onFatal,
     });
-    const randomBytes = (sizeBytes: number): Buffer =>
-      Buffer.from(Array.from({ length: sizeBytes }, () => secrets.integer(0, 255)));
     const parts = { queueIndex, stateStore, state, checkpoints };
     return new BrokerApplication(host, context, parts, randomBytes);
   }
