@@ -29,8 +29,12 @@ export {
 } from './admin/model.js';
 export { type LiteSubscriptions } from './consumer/lite-subscriptions.js';
 export { MessageView } from './consumer/message-view.js';
+export { type OffsetPlace, type PullQueue } from './consumer/offset-calls.js';
+export { PullConsumer, type PullConsumerOptions } from './consumer/pull-consumer.js';
 export {
   PushConsumer,
+  RejectedMessage,
+  type MessageBatchListener,
   type MessageListener,
   type PushConsumerOptions,
 } from './consumer/push-consumer.js';

@@ -1,5 +1,6 @@
 import { MqError } from '@raftmq/base';
 import {
+  decodePullMessageResponse,
   decodeReceiveMessageResponse,
   type ReceivedMessage,
   type Status,
@@ -24,6 +25,10 @@ export const messagingPath = {
   forwardToDeadLetterQueue: `${SERVICE}ForwardMessageToDeadLetterQueue`,
   changeInvisibleDuration: `${SERVICE}ChangeInvisibleDuration`,
   recallMessage: `${SERVICE}RecallMessage`,
+  pullMessage: `${SERVICE}PullMessage`,
+  updateOffset: `${SERVICE}UpdateOffset`,
+  getOffset: `${SERVICE}GetOffset`,
+  queryOffset: `${SERVICE}QueryOffset`,
   notifyClientTermination: `${SERVICE}NotifyClientTermination`,
   syncLiteSubscription: `${SERVICE}SyncLiteSubscription`,
   endTransaction: `${SERVICE}EndTransaction`,
@@ -36,11 +41,21 @@ export interface ReceiveAnswer {
   readonly messages: readonly ReceivedMessage[];
 }
 
+/** What a PullMessage stream brought. */
+export interface PullAnswer {
+  readonly status: Status;
+  readonly messages: readonly ReceivedMessage[];
+  /** Null when the answer came from no leader: the offset asked for still holds. */
+  readonly nextOffset: number | null;
+}
+
 /** A TelemetryCommand as the generic codec shows it; other commands than settings are left alone. */
 export interface TelemetryCommand {
   readonly status?: Status | null;
   readonly settings?: object | null;
 }
+
+const NO_STATUS: Status = { code: statusCode.OK, message: '' };
 
 /** Calls of the public messaging service, as bytes, with headers, deadlines and fail-over between addresses. */
 export class MessagingRpc {
@@ -63,12 +78,14 @@ export class MessagingRpc {
     path: string,
     request: Buffer,
     timeoutMs?: number,
+    more?: Readonly<Record<string, string>>,
   ): Promise<Buffer> {
     const nowMs = Date.now();
     try {
       const answer = await this.pool.channel(address).unary(path, request, {
         deadlineMs: nowMs + (timeoutMs ?? this.#options.requestTimeoutMs),
-        headers: this.#headers.at(nowMs),
+        headers:
+          more === undefined ? this.#headers.at(nowMs) : { ...this.#headers.at(nowMs), ...more },
       });
       // A server that is shut off may still know routes; everything else shows that it works.
       if (path !== messagingPath.queryRoute) this.pool.restore(address);
@@ -81,13 +98,19 @@ export class MessagingRpc {
 
   /**
    * Tries the addresses one after another until one answers. For calls that may be carried out twice.
+   * @param headers beside those of every call
    * @throws MqError of the last failure
    */
-  async unary(addresses: readonly string[], path: string, request: Buffer): Promise<Buffer> {
+  async unary(
+    addresses: readonly string[],
+    path: string,
+    request: Buffer,
+    headers?: Readonly<Record<string, string>>,
+  ): Promise<Buffer> {
     let failure: unknown = new MqError('HA_NOT_AVAILABLE', 'the route has no address');
     for (const address of this.pool.preferred(addresses)) {
       try {
-        return await this.unaryAt(address, path, request);
+        return await this.unaryAt(address, path, request, undefined, headers);
       } catch (error) {
         failure = error;
         if (!isTransportFailure(error)) break;
@@ -107,10 +130,62 @@ export class MessagingRpc {
     pollMs: number,
     signal?: AbortSignal,
   ): Promise<ReceiveAnswer> {
+    const { receiveMessage } = messagingPath;
+    return this.#stream(addresses, receiveMessage, request, pollMs, signal, () => {
+      const messages: ReceivedMessage[] = [];
+      const answer = { status: NO_STATUS, messages };
+      const add = (frame: Buffer): void => {
+        const part = decodeReceiveMessageResponse(frame);
+        if (part.message !== null) messages.push(part.message);
+        if (part.status !== null) answer.status = part.status;
+      };
+      return { answer, add };
+    });
+  }
+
+  /** Pulls at the first address that takes the call; as {@link receive}. */
+  async pull(
+    addresses: readonly string[],
+    request: Buffer,
+    pollMs: number,
+    signal?: AbortSignal,
+  ): Promise<PullAnswer> {
+    return this.#stream(addresses, messagingPath.pullMessage, request, pollMs, signal, () => {
+      const messages: ReceivedMessage[] = [];
+      const answer = { status: NO_STATUS, messages, nextOffset: null as number | null };
+      const add = (frame: Buffer): void => {
+        const part = decodePullMessageResponse(frame);
+        if (part.message !== null) messages.push(part.message);
+        if (part.status !== null) answer.status = part.status;
+        if (part.nextOffset !== null) answer.nextOffset = part.nextOffset;
+      };
+      return { answer, add };
+    });
+  }
+
+  /**
+   * A call with a stream of answers, at the first address that takes it.
+   * @param begin called at each attempt: what was received before a failure does not count
+   */
+  async #stream<T>(
+    addresses: readonly string[],
+    path: string,
+    request: Buffer,
+    pollMs: number,
+    signal: AbortSignal | undefined,
+    begin: () => { readonly answer: T; readonly add: (frame: Buffer) => void },
+  ): Promise<T> {
     let failure: unknown = new MqError('HA_NOT_AVAILABLE', 'the route has no address');
     for (const address of this.pool.preferred(addresses)) {
       try {
-        const answer = await this.#receiveAt(address, request, pollMs, signal);
+        const { answer, add } = begin();
+        const nowMs = Date.now();
+        const stream = this.pool.channel(address).serverStream(path, request, {
+          deadlineMs: nowMs + pollMs + this.#options.requestTimeoutMs,
+          headers: this.#headers.at(nowMs),
+          ...(signal === undefined ? {} : { signal }),
+        });
+        for await (const frame of stream) add(frame);
         this.pool.restore(address);
         return answer;
       } catch (error) {
@@ -120,29 +195,6 @@ export class MessagingRpc {
       }
     }
     throw callFailure(failure);
-  }
-
-  async #receiveAt(
-    address: string,
-    request: Buffer,
-    pollMs: number,
-    signal: AbortSignal | undefined,
-  ): Promise<ReceiveAnswer> {
-    const nowMs = Date.now();
-    const parts = this.pool.channel(address).serverStream(messagingPath.receiveMessage, request, {
-      deadlineMs: nowMs + pollMs + this.#options.requestTimeoutMs,
-      headers: this.#headers.at(nowMs),
-      ...(signal === undefined ? {} : { signal }),
-    });
-    const messages: ReceivedMessage[] = [];
-    let status: Status | null = null;
-    for await (const frame of parts) {
-      const part = decodeReceiveMessageResponse(frame);
-      if (part.message !== null) messages.push(part.message);
-      if (part.status !== null) status = part.status;
-    }
-    status ??= { code: statusCode.OK, message: '' };
-    return { status, messages };
   }
 
   /** Opens a Telemetry stream; settings travel as plain objects of the generic codec. */

@@ -3,7 +3,6 @@ import {
   deadLetterReason,
   decodeForwardToDeadLetterRequest,
   encodeStatusResponse,
-  measureText,
   OK_STATUS,
   type ForwardToDeadLetterRequest,
 } from '@raftmq/protocol';
@@ -52,11 +51,13 @@ function causeOf(
   };
 }
 
-/** Headers are ASCII: a reason comes percent-encoded. One that cannot be read, or has control characters, is none. */
+/** Headers are ASCII: a reason comes percent-encoded. One that cannot be read is none; control characters become blanks. */
 function reasonOf(header: string): string {
   try {
-    const reason = decodeURIComponent(header).trim().slice(0, REASON_LENGTH_MAX);
-    return measureText(reason) < 0 ? '' : reason;
+    const reason = decodeURIComponent(header)
+      .replace(/\p{Cc}+/gu, ' ')
+      .trim();
+    return reason.slice(0, REASON_LENGTH_MAX);
   } catch {
     return '';
   }

@@ -1,10 +1,13 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import {
   decodeOffsetResponse,
+  decodeQueryRouteResponse,
   decodePullMessageResponse,
   decodeStatusResponse,
+  encodeForwardToDeadLetterRequest,
   encodeGroupOffsetRequest,
   encodePullMessageRequest,
+  encodeQueryRouteRequest,
   encodeQueryOffsetRequest,
   prepareStoredMessage,
   queryOffsetPolicy,
@@ -14,7 +17,9 @@ import {
 } from '@raftmq/protocol';
 import { testMessage } from '../messaging-service/service-fixture.js';
 import { callContext, callStream, callUnary, EdgeFixture } from './edge-fixture.js';
+import { forwardMessageToDeadLetterQueue } from './forward-to-dead-letter-queue.js';
 import { getOffset, queryOffset, updateOffset } from './offset-calls.js';
+import { queryRoute } from './query-route.js';
 import { pullMessage } from './pull-message.js';
 
 const queue = { topic: { namespace: '', name: 'orders' }, brokerName: 'broker-a', queueId: 1 };
@@ -179,4 +184,54 @@ describe('UpdateOffset, GetOffset, QueryOffset', () => {
     );
     expect(decodeStatusResponse(answer).code).toBe(statusCode.ILLEGAL_TOPIC);
   });
+});
+
+describe('the reason of a dead letter', () => {
+  it.each([
+    [{}, 3, 17, 'rejected by the consumer'],
+    [{}, 17, 17, 'attempts used up'],
+    [{ 'x-mq-dead-letter-reason': 'no%20such%20customer' }, 17, 17, 'no such customer'],
+    [{ 'x-mq-dead-letter-reason': 'a%0Ab%00' }, 1, 0, 'a b'],
+    [{ 'x-mq-dead-letter-reason': '%E0%A4%A' }, 1, 0, 'rejected by the consumer'],
+    [{ 'x-mq-dead-letter-reason': 'x'.repeat(600) }, 1, 0, 'x'.repeat(512)],
+  ])('%j, attempt %d of %d', async (headers, deliveryAttempt, maxDeliveryAttempts, reason) => {
+    const method = forwardMessageToDeadLetterQueue(edge.services);
+    const request = encodeForwardToDeadLetterRequest({
+      group,
+      topic: queue.topic,
+      receiptHandle: 'handle',
+      messageId: 'm',
+      deliveryAttempt,
+      maxDeliveryAttempts,
+      liteTopic: null,
+    });
+    const context = callContext(method.path, { 'x-mq-client-id': 'c', ...headers });
+    expect(decodeStatusResponse(await callUnary(method, request, context)).code).toBe(
+      statusCode.OK,
+    );
+    expect(edge.messaging.deadLetterCauses).toEqual([{ reason, attempts: deliveryAttempt }]);
+  });
+});
+
+describe('topics of a group', () => {
+  const route = async (name: string) => {
+    const request = encodeQueryRouteRequest({ namespace: '', name }, { scheme: 1, addresses: [] });
+    return decodeQueryRouteResponse(await callUnary(queryRoute(edge.services), request));
+  };
+
+  it.each(['%DLQ%workers', '%RETRY%workers'])(
+    '%s is there as soon as the group is',
+    async (name) => {
+      expect((await route(name)).status.code).toBe(statusCode.TOPIC_NOT_FOUND);
+      edge.messaging.groupMap.set('workers', { name: 'workers', fifo: false, maxAttempts: 3 });
+      expect((await route(name)).queues).toHaveLength(1);
+      expect(edge.messaging.topic(name)).toEqual({
+        name,
+        type: 'NORMAL',
+        queues: 1,
+        permission: 6,
+      });
+      expect((await route('orders-of-nobody')).status.code).toBe(statusCode.TOPIC_NOT_FOUND);
+    },
+  );
 });

@@ -1,35 +1,60 @@
 import { errorText, type Logger, MqError } from '@raftmq/base';
-import {
-  clientType,
-  decodeQueryAssignmentResponse,
-  encodeQueryAssignmentRequest,
-  queuePermission,
-} from '@raftmq/protocol';
+import { clientType } from '@raftmq/protocol';
 import { ClientCore } from '../client-core.js';
-import { messagingPath } from '../messaging-rpc.js';
 import { type ClientOptions } from '../options.js';
-import { compileRoute } from '../route-cache.js';
 import { backoffMs, defaultConsumerSettings, type Subscription } from '../settings.js';
-import { callFailure, isOk, statusToError } from '../status-error.js';
+import { callFailure } from '../status-error.js';
 import { AckBatcher, SETTLE_RETRY_MS } from './ack-batcher.js';
+import { AssignedFeed, type Feed } from './assigned-feed.js';
+import { BroadcastFeed } from './broadcast-feed.js';
 import { liteParent, LiteSubscriptions } from './lite-subscriptions.js';
 import { MessageCache } from './message-cache.js';
 import { type MessageView } from './message-view.js';
-import { type AssignedQueue, QueuePoller } from './queue-poller.js';
+import { type OffsetPlace } from './offset-calls.js';
+import { FileProgress, MemoryProgress } from './progress-store.js';
 import { Receipts } from './receipts.js';
 import { compileSubscription, type SubscriptionsInput } from './subscription.js';
 import { type WorkOutcome, WorkPool } from './work-pool.js';
 
-/** Works on a message. Returning means done; a throw means that it has to be delivered again. */
+/**
+ * Works on a message. Returning means done; a throw means that it has to be delivered again, and a throw of
+ * {@link RejectedMessage} that it must not be.
+ */
 export type MessageListener = (message: MessageView) => Promise<void> | void;
+
+/** Works on several messages at once, which succeed or fail together. */
+export type MessageBatchListener = (messages: readonly MessageView[]) => Promise<void> | void;
+
+/** Thrown by a listener: trying again is of no use, the message goes to the dead-letter queue now. */
+export class RejectedMessage extends Error {
+  override readonly name = 'RejectedMessage';
+
+  /** @param reason for those who read the dead letter; at most 512 characters are kept */
+  constructor(reason: string) {
+    super(reason);
+  }
+}
 
 export interface PushConsumerOptions extends ClientOptions {
   readonly group: string;
   readonly subscriptions: SubscriptionsInput;
-  readonly listener: MessageListener;
+  /** This, or `batchListener`. */
+  readonly listener?: MessageListener;
+  readonly batchListener?: MessageBatchListener;
+  /** Messages that a batch listener gets at once, at most: what one poll brought is not waited for. Default 32. */
+  readonly batchSizeMax?: number;
+  /**
+   * `clustering`, the default: each message goes to one member of the group. `broadcasting`: every member gets all
+   * messages; how far it is, is its own affair, and a message that fails is logged and not tried again.
+   */
+  readonly messageModel?: 'clustering' | 'broadcasting';
+  /** Broadcasting: the file that keeps how far this member is. Left out: it begins anew with each start. */
+  readonly progressFile?: string;
+  /** Broadcasting: where to begin in a topic without saved progress. Default `last`. */
+  readonly consumeFrom?: OffsetPlace;
   /** Takes from lite topics of the one topic in `subscriptions`; see {@link PushConsumer.lite}. */
   readonly liteTopics?: boolean;
-  /** Messages worked on at the same time. Default 20. */
+  /** Messages, or batches, worked on at the same time. Default 20. */
   readonly concurrency?: number;
   /** Messages held, worked on and waiting. Default 1024. */
   readonly cacheMessagesMax?: number;
@@ -37,12 +62,15 @@ export interface PushConsumerOptions extends ClientOptions {
   readonly cacheBytesMax?: number;
 }
 
+/** Messages that are worked on together: one, unless there is a batch listener. */
 interface Held {
-  readonly queue: AssignedQueue;
-  readonly message: MessageView;
+  readonly messages: readonly MessageView[];
+  /** Broadcasting: told of each message that was worked on. */
+  readonly finished: ((message: MessageView) => void) | null;
 }
 
-const ASSIGNMENT_SCAN_MS = 5_000;
+/** Messages given back at a time when the consumer closes. */
+const GIVE_BACK_PARALLEL = 64;
 
 /**
  * Brings messages to a listener as they come, and settles them with the server.
@@ -54,35 +82,35 @@ const ASSIGNMENT_SCAN_MS = 5_000;
  */
 export class PushConsumer {
   readonly #core: ClientCore;
-  readonly #group: string;
-  readonly #listener: MessageListener;
+  readonly #listener: MessageBatchListener;
+  readonly #batchSizeMax: number;
   readonly #subscriptions: readonly Subscription[];
-  readonly #cacheMessagesMax: number;
   readonly #cache: MessageCache;
   readonly #pool: WorkPool<Held>;
   readonly #receipts: Receipts;
   readonly #acks: AckBatcher;
+  readonly #feed: Feed;
   readonly #logger: Logger;
   readonly #lite: LiteSubscriptions | null;
-  readonly #pollers = new Map<string, QueuePoller>();
-  readonly #polling = new Set<Promise<void>>();
-  #timer: NodeJS.Timeout | null = null;
   #unordered = 0;
   #state: 'new' | 'running' | 'draining' | 'closed' = 'new';
 
-  /** @throws MqError CONFIG_INVALID for endpoints that cannot be read, ILLEGAL_CONSUMER_GROUP without a group */
+  /** @throws MqError CONFIG_INVALID for options that do not go together, ILLEGAL_CONSUMER_GROUP without a group */
   constructor(options: PushConsumerOptions) {
     if (options.group === '') throw new MqError('ILLEGAL_CONSUMER_GROUP', 'the group is empty');
-    this.#group = options.group;
-    this.#listener = options.listener;
+    this.#listener = listenerOf(options);
+    this.#batchSizeMax = options.batchListener === undefined ? 1 : (options.batchSizeMax ?? 32);
     this.#subscriptions = Object.entries(options.subscriptions).map(([topic, filter]) =>
       compileSubscription(topic, filter),
     );
     const lite = options.liteTopics === true ? liteParent(options.subscriptions) : null;
+    const broadcasting = options.messageModel === 'broadcasting';
+    if (broadcasting && lite !== null)
+      throw new MqError('CONFIG_INVALID', 'lite topics cannot be consumed by broadcasting');
     this.#core = new ClientCore(
       options,
       {
-        clientType: lite === null ? clientType.PUSH_CONSUMER : clientType.LITE_PUSH_CONSUMER,
+        clientType: clientTypeOf(broadcasting, lite !== null),
         group: options.group,
         topics: () => [],
         subscriptions: () => this.#subscriptions,
@@ -91,11 +119,8 @@ export class PushConsumer {
       defaultConsumerSettings,
     );
     this.#logger = this.#core.options.logger.child({ group: options.group });
-    this.#cacheMessagesMax = options.cacheMessagesMax ?? 1024;
-    this.#cache = new MessageCache(
-      this.#cacheMessagesMax,
-      options.cacheBytesMax ?? 64 * 1024 * 1024,
-    );
+    const cacheMessagesMax = options.cacheMessagesMax ?? 1024;
+    this.#cache = new MessageCache(cacheMessagesMax, options.cacheBytesMax ?? 64 * 1024 * 1024);
     this.#pool = new WorkPool(options.concurrency ?? 20, (held) => this.#work(held));
     this.#receipts = new Receipts(this.#core, options.group);
     this.#lite = lite === null ? null : new LiteSubscriptions(this.#core, options.group, lite);
@@ -105,6 +130,17 @@ export class PushConsumer {
         'acknowledged too late, the message may come again',
       );
     });
+    this.#feed = broadcasting
+      ? this.#broadcastFeed(options, cacheMessagesMax)
+      : new AssignedFeed(
+          this.#core,
+          options.group,
+          this.#subscriptions,
+          this.#cache,
+          cacheMessagesMax,
+          this.#logger,
+          (...delivery) => this.#deliver(...delivery),
+        );
   }
 
   /** Messages held now, worked on and waiting, together with the room that polls under way have taken. */
@@ -121,165 +157,176 @@ export class PushConsumer {
     );
   }
 
-  /** @throws MqError TOPIC_NOT_FOUND, or what else a route query may end with */
+  /** @throws MqError TOPIC_NOT_FOUND, or what else a route query may end with; CONFIG_INVALID for a wrong progress file */
   async start(): Promise<void> {
     await this.#core.start(this.#subscriptions.map(({ topic }) => topic));
-    await this.#lite?.start();
-    this.#state = 'running';
-    await this.#scan();
-    this.#timer = setInterval(() => void this.#scan(), ASSIGNMENT_SCAN_MS).unref();
+    try {
+      await this.#lite?.start();
+      this.#state = 'running';
+      await this.#feed.start();
+    } catch (error) {
+      await this.close(0);
+      throw error;
+    }
   }
 
   /**
-   * Receives nothing more, finishes what it holds (at most `drainMs`), says goodbye and closes the connections. What is
-   * not finished is delivered again, to somebody else.
+   * Receives nothing more, lets listeners finish what they work on (at most `drainMs`) and acknowledges it, gives back at
+   * once what they have not begun, says goodbye and closes the connections. What listeners do not finish in time is
+   * delivered again, to somebody else.
    */
   async close(drainMs = 30_000): Promise<void> {
-    if (this.#state === 'closed') return;
+    if (this.#state === 'closed' || this.#state === 'draining') return;
     this.#state = 'draining';
-    if (this.#timer !== null) clearInterval(this.#timer);
     this.#lite?.stop();
-    for (const poller of this.#pollers.values()) poller.stop();
-    await Promise.all(this.#polling);
     const endsAt = performance.now() + drainMs;
+    await this.#feed.stop();
+    const left = this.#pool.stop();
+    await before(this.#giveBack(left.flatMap(({ messages }) => messages)), endsAt);
     while (this.#cache.messages > 0 && performance.now() < endsAt) {
-      let timer: NodeJS.Timeout | undefined;
-      await Promise.race([
-        this.#cache.changed(),
-        new Promise<void>((resolve) => {
-          timer = setTimeout(resolve, endsAt - performance.now());
-        }),
-      ]);
-      clearTimeout(timer);
+      await before(this.#cache.changed(), endsAt);
     }
     this.#state = 'closed';
-    this.#pool.stop();
+    await this.#feed.close();
     this.#acks.stop();
     await this.#core.stop();
   }
 
-  async #scan(): Promise<void> {
-    await Promise.all(
-      this.#subscriptions.map(async (subscription) => {
-        try {
-          this.#assign(subscription, await this.#queryAssignment(subscription));
-        } catch (error) {
-          this.#logger.warn(
-            { topic: subscription.topic, error: errorText(error) },
-            'assignment not refreshed',
-          );
-        }
-      }),
-    );
-  }
-
-  async #queryAssignment(subscription: Subscription): Promise<readonly AssignedQueue[]> {
-    const route = await this.#core.routes.get(subscription.topic);
-    const addresses = route.readable[0]?.addresses ?? this.#core.accessAddresses;
-    const request = encodeQueryAssignmentRequest({
-      topic: this.#core.resource(subscription.topic),
-      group: this.#core.resource(this.#group),
-      endpoints: this.#core.endpoints,
+  #broadcastFeed(options: PushConsumerOptions, cacheMessagesMax: number): BroadcastFeed {
+    const { group, progressFile } = options;
+    return new BroadcastFeed({
+      core: this.#core,
+      group,
+      subscriptions: this.#subscriptions,
+      cache: this.#cache,
+      cacheMessagesMax,
+      progress:
+        progressFile === undefined ? new MemoryProgress() : new FileProgress(progressFile, group),
+      consumeFrom: options.consumeFrom ?? 'last',
+      logger: this.#logger,
+      deliver: (...delivery) => this.#deliver(...delivery),
     });
-    const bytes = await this.#core.rpc.unary(addresses, messagingPath.queryAssignment, request);
-    const { status, queues } = decodeQueryAssignmentResponse(bytes);
-    if (!isOk(status)) throw statusToError(status);
-    return queues
-      .filter((queue) => queue.permission !== queuePermission.NONE)
-      .flatMap((queue) => {
-        const [broker] = compileRoute(subscription.topic, [queue]).readable;
-        if (broker === undefined) return [];
-        const key = `${subscription.topic} ${queue.brokerName} ${queue.queueId}`;
-        return [{ key, broker, queueId: queue.queueId, subscription }];
-      });
   }
 
-  /** Starts polls of queues that are new, and of those whose broker moved; ends those that went away. */
-  #assign(subscription: Subscription, queues: readonly AssignedQueue[]): void {
-    if (this.#state !== 'running') return;
-    const wanted = new Map(queues.map((queue) => [queue.key, queue]));
-    for (const [key, poller] of this.#pollers) {
-      if (poller.queue.subscription !== subscription) continue;
-      const queue = wanted.get(key);
-      const same =
-        queue !== undefined &&
-        queue.broker.addresses.join() === poller.queue.broker.addresses.join();
-      if (same) {
-        wanted.delete(key);
-        continue;
-      }
-      poller.stop();
-      this.#pollers.delete(key);
+  #deliver(
+    queueKey: string,
+    messages: readonly MessageView[],
+    finished: ((message: MessageView) => void) | null,
+  ): void {
+    if (this.#state !== 'running') {
+      void this.#giveBack(messages);
+      return;
     }
-    for (const [key, queue] of wanted) {
-      const poller = new QueuePoller(
-        queue,
-        this.#core,
-        this.#group,
-        this.#cache,
-        this.#logger,
-        () => Math.max(1, Math.floor(this.#cacheMessagesMax / this.#pollers.size)),
-        (from, messages) => this.#deliver(from, messages),
-      );
-      this.#pollers.set(key, poller);
-      const polling = poller.run().finally(() => this.#polling.delete(polling));
-      this.#polling.add(polling);
-    }
-  }
-
-  #deliver(queue: AssignedQueue, messages: readonly MessageView[]): void {
     const { fifo } = this.#core.settings;
-    for (const message of messages) {
-      const lane = fifo
-        ? `${queue.key}\n${message.queueId}\n${message.messageGroup ?? ''}`
-        : `${this.#unordered++}`;
-      this.#pool.push(lane, { queue, message });
+    const max = this.#batchSizeMax;
+    if (!fifo) {
+      for (let at = 0; at < messages.length; at += max) {
+        const held = { messages: messages.slice(at, at + max), finished };
+        this.#pool.push(`${this.#unordered++}`, held);
+      }
+      return;
     }
+    const lanes = new Map<string, MessageView[]>();
+    for (const message of messages) {
+      const lane = `${queueKey}\n${message.queueId}\n${message.messageGroup ?? ''}`;
+      let batch = lanes.get(lane);
+      if (batch === undefined) lanes.set(lane, (batch = []));
+      batch.push(message);
+      if (batch.length < max) continue;
+      this.#pool.push(lane, { messages: batch, finished });
+      lanes.delete(lane);
+    }
+    for (const [lane, batch] of lanes) this.#pool.push(lane, { messages: batch, finished });
   }
 
-  /** One attempt at one message. Never rejects. */
-  async #work({ message }: Held): Promise<WorkOutcome> {
+  /** One attempt at some messages. Never rejects. */
+  async #work(held: Held): Promise<WorkOutcome> {
     const { settings } = this.#core;
-    const done = message.corrupted ? false : await this.#listen(message);
-    const sizeBytes = message.body.length;
-    if (!settings.fifo) {
-      const settling = done
-        ? this.#acks.ack(message)
-        : this.#untilSettled(message, () =>
-            this.#receipts.changeInvisible(message, backoffMs(settings, message.deliveryAttempt)),
-          );
-      void settling.then(() => this.#cache.remove(sizeBytes));
+    const sound = held.messages.filter((message) => !message.corrupted);
+    const outcome = sound.length === 0 ? 'failed' : await this.#listen(sound);
+    if (held.finished !== null) {
+      for (const message of held.messages) {
+        held.finished(message);
+        this.#cache.remove(message.body.length);
+      }
       return 'done';
     }
-    if (!done && !message.corrupted && message.deliveryAttempt < settings.maxAttempts) {
-      const againInMs = backoffMs(settings, message.deliveryAttempt);
-      message.deliveryAttempt++;
-      return { againInMs };
+    if (!settings.fifo) {
+      for (const message of held.messages) {
+        void this.#settle(message, outcome).then(() => this.#cache.remove(message.body.length));
+      }
+      return 'done';
     }
-    if (done) await this.#acks.ack(message);
-    else {
-      await this.#untilSettled(message, () =>
-        this.#receipts.deadLetter(message, settings.maxAttempts),
-      );
+    const attempt = Math.max(...held.messages.map(({ deliveryAttempt }) => deliveryAttempt));
+    if (outcome === 'failed' && sound.length > 0 && attempt < settings.maxAttempts) {
+      if (this.#state !== 'running') {
+        await this.#giveBack(held.messages);
+        return 'done';
+      }
+      for (const message of held.messages) message.deliveryAttempt++;
+      return { againInMs: backoffMs(settings, attempt) };
     }
-    this.#cache.remove(sizeBytes);
+    for (const message of held.messages) {
+      await this.#settleInOrder(message, outcome);
+      this.#cache.remove(message.body.length);
+    }
     return 'done';
   }
 
-  async #listen(message: MessageView): Promise<boolean> {
+  /** Tells the server of a plain group what became of a message. */
+  #settle(message: MessageView, outcome: WorkResult): Promise<void> {
+    if (outcome === 'done' && !message.corrupted) return this.#acks.ack(message);
+    if (typeof outcome === 'object' && !message.corrupted)
+      return this.#untilSettled(message, () =>
+        this.#receipts.deadLetter(message, 0, outcome.reason),
+      );
+    const pauseMs = backoffMs(this.#core.settings, message.deliveryAttempt);
+    return this.#untilSettled(message, () => this.#receipts.changeInvisible(message, pauseMs));
+  }
+
+  /** Tells the server of a group in order mode what became of a message for good. */
+  #settleInOrder(message: MessageView, outcome: WorkResult): Promise<void> {
+    if (outcome === 'done' && !message.corrupted) return this.#acks.ack(message);
+    const reason = typeof outcome === 'object' ? outcome.reason : '';
+    const { maxAttempts } = this.#core.settings;
+    return this.#untilSettled(message, () =>
+      this.#receipts.deadLetter(message, reason === '' ? maxAttempts : 0, reason),
+    );
+  }
+
+  async #listen(messages: readonly MessageView[]): Promise<WorkResult> {
     try {
-      await this.#listener(message);
-      return true;
+      await this.#listener(messages);
+      return 'done';
     } catch (error) {
+      const [{ messageId, deliveryAttempt: attempt }] = messages as [MessageView];
       this.#logger.warn(
-        {
-          messageId: message.messageId,
-          attempt: message.deliveryAttempt,
-          error: errorText(error),
-        },
+        { messageId, count: messages.length, attempt, error: errorText(error) },
         'listener failed',
       );
-      return false;
+      const rejected = (error as { readonly name?: unknown } | null)?.name === 'RejectedMessage';
+      return rejected ? { reason: errorText(error) } : 'failed';
+    }
+  }
+
+  /** Somebody else gets these now, and the delivery to this consumer does not count as an attempt. */
+  async #giveBack(messages: readonly MessageView[]): Promise<void> {
+    for (let at = 0; at < messages.length; at += GIVE_BACK_PARALLEL) {
+      await Promise.all(
+        messages.slice(at, at + GIVE_BACK_PARALLEL).map(async (message) => {
+          try {
+            // A message that was pulled is nobody's.
+            if (message.receiptHandle !== '')
+              await this.#receipts.changeInvisible(message, 0, true);
+          } catch (error) {
+            this.#logger.warn(
+              { messageId: message.messageId, error: errorText(error) },
+              'not given back; it becomes visible soon after the goodbye',
+            );
+          }
+          this.#cache.remove(message.body.length);
+        }),
+      );
     }
   }
 
@@ -297,4 +344,33 @@ export class PushConsumer {
       await new Promise((resolve) => setTimeout(resolve, SETTLE_RETRY_MS));
     }
   }
+}
+
+/** How the listener ended; an object = it rejected the messages. */
+type WorkResult = 'done' | 'failed' | { readonly reason: string };
+
+function listenerOf({ listener, batchListener }: PushConsumerOptions): MessageBatchListener {
+  if (batchListener !== undefined && listener === undefined) return batchListener;
+  if (listener !== undefined && batchListener === undefined)
+    return (messages) => listener(messages[0]!);
+  throw new MqError('CONFIG_INVALID', 'give a listener or a batchListener, and not both');
+}
+
+function clientTypeOf(broadcasting: boolean, lite: boolean): number {
+  if (broadcasting) return clientType.PULL_CONSUMER;
+  return lite ? clientType.LITE_PUSH_CONSUMER : clientType.PUSH_CONSUMER;
+}
+
+/** Waits for the promise until a time on the monotonic clock. */
+async function before(promise: Promise<void>, endsAtMs: number): Promise<void> {
+  const leftMs = endsAtMs - performance.now();
+  if (leftMs <= 0) return;
+  let timer: NodeJS.Timeout | undefined;
+  await Promise.race([
+    promise,
+    new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, leftMs);
+    }),
+  ]);
+  clearTimeout(timer);
 }

@@ -1,5 +1,6 @@
 import { type MqError } from '@raftmq/base';
 import {
+  DEAD_LETTER_REASON_HEADER,
   decodeAckMessageResponse,
   decodeChangeInvisibleDurationResponse,
   decodeStatusResponse,
@@ -76,9 +77,10 @@ export class Receipts {
 
   /**
    * The message is delivered again after `invisibleMs`. Its receipt handle is replaced.
+   * @param suspend the delivery so far does not count as an attempt
    * @throws MqError INVALID_RECEIPT_HANDLE when this delivery is over; ILLEGAL_INVISIBLE_TIME; or the call's failure
    */
-  async changeInvisible(message: MessageView, invisibleMs: number): Promise<void> {
+  async changeInvisible(message: MessageView, invisibleMs: number, suspend = false): Promise<void> {
     const request = encodeChangeInvisibleDurationRequest({
       group: this.#core.resource(this.#group),
       topic: this.#core.resource(message.topic),
@@ -86,7 +88,7 @@ export class Receipts {
       invisibleMs,
       messageId: message.messageId,
       liteTopic: message.liteTopic,
-      suspend: false,
+      suspend,
     });
     const { addresses } = message.broker;
     const bytes = await this.#core.rpc.unary(
@@ -99,8 +101,12 @@ export class Receipts {
     if (receiptHandle !== '') message.receiptHandle = receiptHandle;
   }
 
-  /** Moves the message to the group's dead-letter queue. @throws MqError as `changeInvisible` */
-  async deadLetter(message: MessageView, attemptsMax: number): Promise<void> {
+  /**
+   * Moves the message to the group's dead-letter queue.
+   * @param reason for those who read it there; '' = the server says what it sees
+   * @throws MqError as `changeInvisible`
+   */
+  async deadLetter(message: MessageView, attemptsMax: number, reason = ''): Promise<void> {
     const request = encodeForwardToDeadLetterRequest({
       group: this.#core.resource(this.#group),
       topic: this.#core.resource(message.topic),
@@ -115,8 +121,16 @@ export class Receipts {
       addresses,
       messagingPath.forwardToDeadLetterQueue,
       request,
+      reason === '' ? undefined : { [DEAD_LETTER_REASON_HEADER]: encodeReason(reason) },
     );
     const status = decodeStatusResponse(bytes);
     if (!isOk(status)) throw statusToError(status);
   }
+}
+
+const REASON_LENGTH_MAX = 512;
+
+/** Headers are ASCII. Half a surrogate pair, which has no encoding, becomes U+FFFD on its way through UTF-8. */
+function encodeReason(reason: string): string {
+  return encodeURIComponent(Buffer.from(reason.slice(0, REASON_LENGTH_MAX)).toString());
 }

@@ -8,6 +8,7 @@ interface Lane<T> {
   readonly waiting: RingQueue<T>;
   /** The item that is worked on, or waits to be worked on again. */
   head: T | null;
+  running: boolean;
   timer: NodeJS.Timeout | null;
 }
 
@@ -23,6 +24,7 @@ export class WorkPool<T> {
   readonly #ready = new RingQueue<Lane<T>>();
   #running = 0;
   #stopped = false;
+  #idle: (() => void)[] = [];
 
   /** @param work must not reject */
   constructor(concurrency: number, work: (item: T) => Promise<WorkOutcome>) {
@@ -33,7 +35,7 @@ export class WorkPool<T> {
   push(laneKey: string, item: T): void {
     let lane = this.#lanes.get(laneKey);
     if (lane === undefined) {
-      lane = { key: laneKey, waiting: new RingQueue<T>(), head: null, timer: null };
+      lane = { key: laneKey, waiting: new RingQueue<T>(), head: null, running: false, timer: null };
       this.#lanes.set(laneKey, lane);
     }
     lane.waiting.push(item);
@@ -41,12 +43,25 @@ export class WorkPool<T> {
     this.#pump();
   }
 
-  /** Starts nothing more. */
-  stop(): void {
+  /** Starts nothing more. @returns what was not worked on, or waited to be worked on again, lane by lane */
+  stop(): readonly T[] {
     this.#stopped = true;
+    const left: T[] = [];
     for (const lane of this.#lanes.values()) {
       if (lane.timer !== null) clearTimeout(lane.timer);
+      lane.timer = null;
+      if (lane.head !== null && !lane.running) left.push(lane.head);
+      for (let item = lane.waiting.shift(); item !== undefined; item = lane.waiting.shift())
+        left.push(item);
     }
+    return left;
+  }
+
+  /** Resolves when nothing is worked on. */
+  idle(): Promise<void> {
+    return this.#running === 0
+      ? Promise.resolve()
+      : new Promise((resolve) => this.#idle.push(resolve));
   }
 
   #pump(): void {
@@ -60,8 +75,15 @@ export class WorkPool<T> {
 
   async #run(lane: Lane<T>, item: T): Promise<void> {
     this.#running++;
+    lane.running = true;
     const outcome = await this.#work(item);
+    lane.running = false;
     this.#running--;
+    if (this.#running === 0) {
+      const idle = this.#idle;
+      this.#idle = [];
+      for (const wake of idle) wake();
+    }
     if (outcome === 'done') {
       lane.head = null;
       if (lane.waiting.size > 0) this.#ready.push(lane);
