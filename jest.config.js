@@ -23,7 +23,7 @@ module.exports = {
       displayName: 'unit',
       testMatch: ['<rootDir>/packages/*/src/**/*.test.ts', '<rootDir>/test/house/**/*.test.ts'],
     },
-    { ...common, displayName: 'sim', testMatch: ['<rootDir>/test/sim/**/*.test.ts'] },
+    { ...common, displayName: 'sim', testMatch: ['<rootDir>/test/{sim,model}/**/*.test.ts'] },
     {
       ...common,
       displayName: 'integration',

@@ -20,6 +20,9 @@ export {
 export { MemoryDisk } from './suites/memory-disk.js';
 export { ValueHistory, type HistoryFault, type ValueOutcome } from './checkers/value-history.js';
 export { isPlant, plants, type Plant } from './sim/plants.js';
+export { BrokerWatch, type SeenDelivery, type WatchOptions } from './model/broker-watch.js';
+export { type DeliveryModel } from './model/delivery-model.js';
+export { LogReferee, type LoggedMessage } from './model/log-referee.js';
 export { failureReport } from './sim/report.js';
 export {
   runSeed,

@@ -490,7 +490,7 @@ describe('dead letters', () => {
     node.hold = true;
     const first = move();
     await settle();
-    node.timeOut();
+    node.expire();
     expect(await first).toBe('REQUEST_TIMEOUT');
     expect(await move()).toBe('REQUEST_TIMEOUT');
     node.hold = false;
@@ -505,7 +505,7 @@ describe('dead letters', () => {
     node.hold = true;
     const first = codeOf(service.forwardToDeadLetterQueue('g', 'T', target(got!.handle)));
     await settle();
-    node.timeOut();
+    node.expire();
     expect(await first).toBe('REQUEST_TIMEOUT');
     node.lose();
     state.roleChanged({ role: 'follower', term: 2, leaderId: 1, writable: false });
@@ -569,6 +569,30 @@ describe('ordered groups', () => {
     expect((await receive({ group: 'og', batchSize: 1 })).map((m) => [m.body, m.attempt])).toEqual([
       ['2', 1],
     ]);
+    expect(queueIndex.maxOffset('%DLQ%og', 0)).toBe(1);
+  });
+
+  test('one behind messages that the filter refuses does so too', async () => {
+    for (const [body, tag] of [
+      ['a1', 'A'],
+      ['b2', 'B'],
+      ['a3', 'A'],
+      ['a4', 'A'],
+    ])
+      await service.send(topic, [message(body!, { tag: tag! })]);
+    const next = (batchSize: number): ReturnType<typeof receive> =>
+      receive({ group: 'og', filter: tagFilter(['A']), batchSize, invisibleMs: 1_000 });
+    for (let attempt = 1; attempt <= 3; attempt++) {
+      const [first] = await next(2);
+      // The first one is set aside, so that it comes once more, without the other.
+      if (attempt === 3)
+        await service.changeInvisible('og', 'T', target(first!.handle), 1_000, true);
+      await clock.advance(1_000);
+    }
+    const [alone] = await next(1);
+    expect([alone!.body, alone!.attempt]).toEqual(['a1', 3]);
+    expect(await ack('og', alone!.handle)).toEqual([null]);
+    expect((await next(2)).map((m) => m.body)).toEqual(['a4']);
     expect(queueIndex.maxOffset('%DLQ%og', 0)).toBe(1);
   });
 });

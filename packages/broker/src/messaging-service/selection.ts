@@ -130,6 +130,8 @@ export function select(request: SelectRequest): Selection {
       ? retries[retries.length - 1]!.offset + 1
       : scan.end;
   const nothing = retries.length + fresh.length + dropped.length === 0;
+  const exhausted =
+    nothing && scan.exhausted !== null ? [...plan.exhausted, scan.exhausted] : plan.exhausted;
   const passedOver =
     scan.end - state.nextOffset >= SKIP_RECORD_MIN ||
     // The next scan would begin where this one did, and get no further.
@@ -138,7 +140,7 @@ export function select(request: SelectRequest): Selection {
     retries,
     fresh,
     dropped,
-    exhausted: plan.exhausted,
+    exhausted,
     endOffset,
     skipOnly: nothing && newMax > 0 && passedOver && behind === null,
     lookAgainAtMs: plan.lookAgainAtMs,
@@ -233,6 +235,8 @@ class Scan {
   end: number;
   /** What has to be read before the scan can go on. */
   unread: readonly Candidate[] = [];
+  /** The message that ends the scan as its attempts are used up; the delivery did not know whether the filter wants it. */
+  exhausted: number | null = null;
   /** The next scan may begin where this one ends. */
   readonly remembers: boolean;
   readonly #request: SelectRequest;
@@ -292,7 +296,10 @@ class Scan {
     const passes = filter.sql === null || this.#passes(filter, slice, i);
     if (passes === undefined) return 'unread';
     if (!passes) return 'next';
-    if (admission === 'stop') return 'stop';
+    if (admission === 'stop') {
+      this.exhausted = slice.fromOffset + i;
+      return 'stop';
+    }
     const candidate = candidateOf(slice, i);
     if (!budget.take(candidate)) return 'stop';
     found.push(candidate);

@@ -197,9 +197,10 @@ export class OrderedDelivery implements DeliveryState {
       this.#advance(this.#batch!);
       return 'done';
     }
-    if (offset !== this.#committedOffset) return 'stale';
-    this.#commit(offset + 1);
-    this.#counts.delete(offset);
+    const counted = this.#counts.delete(offset);
+    if (offset === this.#committedOffset) this.#commit(offset + 1);
+    else if (counted) this.#buried.add(offset);
+    else return 'stale';
     return 'done';
   }
 

@@ -410,20 +410,6 @@ export class SingleNode {
     for (const machine of this.machines) machine.applied();
   }
 
-  /** Whoever waits is told that nobody knows; the log has it, and {@link commit} or {@link lose} still decide. */
-  timeOut(): void {
-    this.#queue = this.#queue.map((proposal) => {
-      proposal.rejected('unknown');
-      return {
-        sizeBytes: proposal.sizeBytes,
-        recordCount: proposal.recordCount,
-        write: (frame, at, context) => proposal.write(frame, at, context),
-        committed: () => undefined,
-        rejected: () => undefined,
-      };
-    });
-  }
-
   /** Seals what waits into an entry that never commits: another leader's log won. */
   lose(): void {
     this.seal();

@@ -41,6 +41,13 @@ export class BrokerWatch {
     this.referee = new LogReferee(options);
   }
 
+  /** Offsets of a later topic of its name begin anew. */
+  topicDeleted(topic: string): void {
+    this.sends.topicDeleted(topic);
+    for (const where of [...this.#offsetsRead.keys()])
+      if (where.split('/')[1] === topic) this.#offsetsRead.delete(where);
+  }
+
   /** A send call is answered. `before` = what was acknowledged when it was made. */
   sent(
     topic: string,

@@ -36,6 +36,8 @@ export interface DeliveryModel {
   /** Every message below is consumed. */
   readonly committedOffset: number;
   isConsumed(offset: number): boolean;
+  /** Whether a receive at this time has something to hand out, in a queue that ends at `endOffset`. */
+  available(nowMs: number, endOffset: number): boolean;
   /** Messages that are out, due or not. */
   openOffsets(): number[];
   /** @returns what is wrong with it; null = nothing */
@@ -98,6 +100,16 @@ class ConcurrentModel implements DeliveryModel {
 
   isConsumed(offset: number): boolean {
     return offset < this.#next && !this.#held.has(offset);
+  }
+
+  available(nowMs: number, endOffset: number): boolean {
+    for (const held of this.#held.values()) {
+      const attempt = held.attempt + (held.suspended ? 0 : 1);
+      if (held.visibleAtMs <= nowMs && attempt <= this.#subject.maxAttempts()) return true;
+    }
+    for (let offset = this.#next; offset < endOffset; offset++)
+      if (this.#subject.wants(offset)) return true;
+    return false;
   }
 
   openOffsets(): number[] {
@@ -233,6 +245,21 @@ class OrderedModel implements DeliveryModel {
     return this.#gone(offset);
   }
 
+  available(nowMs: number, endOffset: number): boolean {
+    const items = this.#batch?.items ?? [];
+    const open = items.filter((item) => !item.acked);
+    if (open.some((item) => item.visibleAtMs > nowMs)) return false;
+    const hasAttempt = ({ attempt, suspended }: OrderedItem): boolean =>
+      attempt + (suspended ? 0 : 1) <= this.#subject.maxAttempts();
+    if (open.some(hasAttempt)) return true;
+    // What is left of the batch becomes dead letters, and the queue goes on behind it.
+    for (let offset = this.#batch?.endOffset ?? this.#committed; offset < endOffset; offset++) {
+      if (this.#gone(offset) || !this.#subject.wants(offset)) continue;
+      if ((this.#attempts.get(offset) ?? 0) < this.#subject.maxAttempts()) return true;
+    }
+    return false;
+  }
+
   openOffsets(): number[] {
     return (this.#batch?.items ?? []).filter((item) => !item.acked).map((item) => item.offset);
   }
@@ -338,8 +365,9 @@ class OrderedModel implements DeliveryModel {
       this.#advance();
       return 'done';
     }
-    if (offset !== this.#committed) return 'stale';
-    this.#committed = offset + 1;
+    if (offset === this.#committed) this.#committed = offset + 1;
+    else if (this.#attempts.has(offset)) this.#buried.add(offset);
+    else return 'stale';
     return 'done';
   }
 

@@ -178,6 +178,11 @@ export class LogReferee {
           for (const key of [...group.deliveries.keys()])
             if (key.startsWith(`${command.name}/`)) group.deliveries.delete(key);
         }
+        for (const key of [...this.#consumed.keys(), ...this.#grants.keys()]) {
+          if (key.split('/')[1] !== command.name) continue;
+          this.#consumed.delete(key);
+          this.#grants.delete(key);
+        }
         return;
       case 'put-group': {
         const { name, fifo, maxAttempts } = command.group;
@@ -232,7 +237,7 @@ export class LogReferee {
     const { timers, transactions } = this;
     switch (command.kind) {
       case 'put-timer':
-        return timers.put(command, result);
+        return timers.put(entry, command, result);
       case 'fire-timers':
         return command.timers.forEach((name) => timers.fire(entry, name));
       case 'recall-timer':
@@ -303,7 +308,7 @@ export class LogReferee {
         if (place >= 0) this.#inEntry.splice(place, 1);
         return place >= 0;
       },
-      topicExists: (topic) => this.topics.has(topic),
+      topicEpoch: (topic) => this.topics.get(topic)?.epoch ?? null,
     };
   }
 

@@ -22,6 +22,11 @@ export class SendHistory {
     return this.#messages.get(messageId);
   }
 
+  topicDeleted(topic: string): void {
+    for (const where of [...this.#ackedOffsets.keys()])
+      if (where.startsWith(`${topic}/`)) this.#ackedOffsets.delete(where);
+  }
+
   /** One more attempt for these messages. @returns acknowledged offsets as of now, by topic and queue */
   attempt(topic: string, messageIds: readonly string[]): ReadonlyMap<string, number> {
     for (const id of messageIds) {

@@ -7,6 +7,7 @@ export interface LoggedTimer {
   readonly messageId: string;
   readonly topic: string;
   readonly dueMs: number;
+  readonly topicEpoch: number | null;
   state: 'waiting' | 'fired' | 'recalled' | 'dropped';
 }
 
@@ -16,7 +17,8 @@ export interface LedgerEntry {
   readonly storeTimestampMs: number;
   /** Takes a message that lies in front, in the same entry. @returns whether there is one */
   takeMessage(topic: string, messageId: string): boolean;
-  topicExists(topic: string): boolean;
+  /** Tells a topic from a later one of its name; null = there is none. */
+  topicEpoch(topic: string): number | null;
 }
 
 export type Violate = (invariant: string, message: string) => never;
@@ -43,19 +45,31 @@ export class TimerLedger {
     return this.#byMessage.get(messageId) ?? [];
   }
 
-  put(command: Extract<Command, { readonly kind: 'put-timer' }>, result: unknown): void {
+  put(
+    entry: LedgerEntry,
+    command: Extract<Command, { readonly kind: 'put-timer' }>,
+    result: unknown,
+  ): void {
     if (typeof result !== 'number') return;
     const { messageId, topic } = decodeStoredMessage(command.record);
     if (this.timers.has(result))
       this.#violate('timer-once', `${messageId} waits as timer ${result}, which was taken`);
     const { dueMs } = command;
-    const timer: LoggedTimer = { id: result, messageId, topic, dueMs, state: 'waiting' };
+    const topicEpoch = entry.topicEpoch(topic);
+    const timer: LoggedTimer = {
+      id: result,
+      messageId,
+      topic,
+      dueMs,
+      topicEpoch,
+      state: 'waiting',
+    };
     this.timers.set(result, timer);
     this.#byMessage.set(messageId, [...this.of(messageId), timer]);
     this.#waiting++;
   }
 
-  /** Its message lies in front, in the same entry, unless its topic is gone. */
+  /** Its message lies in front, in the same entry, unless its topic is gone, or another one has its name. */
   fire(entry: LedgerEntry, name: { readonly dueMs: number; readonly id: number }): void {
     const timer = this.end(entry, name, 'fired');
     const { messageId, topic, dueMs } = timer;
@@ -66,7 +80,7 @@ export class TimerLedger {
       );
     }
     if (entry.takeMessage(topic, messageId)) return;
-    if (entry.topicExists(topic))
+    if (entry.topicEpoch(topic) === timer.topicEpoch)
       this.#violate('timer-fires', `${messageId} fires, and is in no queue`);
     timer.state = 'dropped';
   }

@@ -77,7 +77,7 @@ export class TransactionLedger {
     if (visible && !open)
       this.#violate('one-decision', `${where} becomes visible after it was ${half.state}`);
     if (!open) return;
-    if (command.commit && !visible && entry.topicExists(half.topic))
+    if (command.commit && !visible && entry.topicEpoch(half.topic) !== null)
       this.#violate('transaction-visible', `${where} is committed, and its message is nowhere`);
     half.state = command.commit ? 'committed' : 'rolled-back';
     this.#open--;
