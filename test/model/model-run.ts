@@ -61,6 +61,8 @@ export class ModelRun implements ReplicaSurroundings {
   readonly #handles: Handle[] = [];
   /** Handles that an ack must accept, by group and place: those of the last delivery. */
   readonly #valid = new Map<string, string[]>();
+  /** By topic. */
+  readonly #lastSent = new Map<string, readonly PublishMessage[]>();
   readonly #recallHandles: string[] = [];
   readonly #transactions: string[] = [];
   readonly #decided = new Map<string, boolean>();
@@ -204,11 +206,24 @@ export class ModelRun implements ReplicaSurroundings {
   async #send(): Promise<void> {
     const fifo = this.#prng.chance(0.5);
     const topic = fifo ? 'fifo' : 'normal';
-    const messages = this.#some(fifo ? `g${this.#prng.integer(0, 4)}` : null);
+    const again = this.#lastSent.get(topic);
+    const fresh = again === undefined || this.#prng.chance(0.9);
+    const messages = fresh ? this.#some(fifo ? `g${this.#prng.integer(0, 4)}` : null) : again;
+    this.#lastSent.set(topic, messages);
     const ids = messages.map((message) => message.messageId);
     const before = this.watch.sends.attempt(topic, ids);
     const result = await this.#service.send(this.#service.topic(topic)!, messages);
     this.watch.sent(topic, ids, result, before);
+    for (const id of ids)
+      assert.equal(this.#copies(topic, id), 1, `${id} is stored once, however often it is sent`);
+  }
+
+  /** How often a message lies in the topic as it is now. */
+  #copies(topic: string, messageId: string): number {
+    const epoch = this.watch.referee.topics.get(topic)?.epoch ?? 0;
+    return this.watch.referee
+      .places(messageId)
+      .filter((place) => place.topic === topic && place.index >= epoch).length;
   }
 
   async #receive(): Promise<void> {
@@ -482,6 +497,7 @@ export class ModelRun implements ReplicaSurroundings {
     const calls = async (): Promise<unknown> => {
       if (draw < 0.3) {
         const messages = this.#some('g1');
+        this.#lastSent.set('fifo', messages);
         const ids = messages.map((message) => message.messageId);
         this.watch.sends.attempt('fifo', ids);
         return this.#service.send(this.#service.topic('fifo')!, messages);

@@ -4,6 +4,7 @@ import {
   MessagingService,
   messagingServiceSettings,
   openBrokerState,
+  RecentSends,
   stateSettings,
   type BrokerStateMachine,
   type ProducerLink,
@@ -86,6 +87,8 @@ export class Replica {
       queueIndex,
       log,
       logger: silentLogger,
+      recentSends: new RecentSends(defaultsOf(stateSettings), Buffer.alloc(8, 3)),
+      sendDedupRebuildBytes: defaultsOf(stateSettings).sendDedupRebuildBytes,
       onFatal: unexpectedFatal,
     });
     for (const entry of log.read(state.appliedIndex + 1, log.lastIndex)) state.apply(entry, null);

@@ -287,8 +287,9 @@ class OrderedModel implements DeliveryModel {
       const rest = { acked: false, changed: false, suspended: false };
       return { offset, attempt: nextAttempt(offset), visibleAtMs, ...rest };
     });
-    for (const { offset } of before?.items ?? [])
-      this.#attempts.set(offset, nextAttempt(offset) - 1);
+    // What is left out now was out, unless it was set aside.
+    for (const { offset, attempt, suspended } of before?.items ?? [])
+      this.#attempts.set(offset, suspended ? attempt - 1 : attempt);
     for (const { offset, attempt } of items) this.#attempts.set(offset, attempt);
     const leases = [...(repeats ? before.leases : []), facts.leaseId];
     // What was acknowledged and is left out now is consumed for good.
