@@ -35,6 +35,10 @@ function imports(path: string): string[] {
 
 const isTest = (path: string): boolean => path.endsWith('.test.ts');
 
+/** Stand-ins and fixtures are kept out of what is published: whoever imports them must be kept out too. */
+const isForTests = (path: string): boolean =>
+  isTest(path) || path.includes('/testing/') || path.includes('/packages/testkit/');
+
 describe('doors between packages open one way', () => {
   test('every package is on the map', () => {
     expect(readdirSync(packagesDirectory).sort()).toEqual(Object.keys(DOORS).sort());
@@ -56,7 +60,8 @@ describe('doors between packages open one way', () => {
         const [, target, door] = match;
         const allowed = DOORS[name]!.includes(target!) || (isTest(path) && target === 'testkit');
         if (!allowed) wrong.push(`${relative(root, path)}: ${specifier}`);
-        if (door !== undefined && door !== '/internal')
+        const open = door === '/internal' || (door === '/testing' && isForTests(path));
+        if (door !== undefined && !open)
           wrong.push(`${relative(root, path)}: ${specifier} is a deep import`);
       }
     }
@@ -93,6 +98,23 @@ describe('doors between packages open one way', () => {
       expect([...missing]).toEqual([]);
     },
   );
+
+  test('testing/ folders are for tests, and are not published', () => {
+    const wrong: string[] = [];
+    for (const name of Object.keys(DOORS)) {
+      const directory = join(packagesDirectory, name);
+      const files = sources(join(directory, 'src'));
+      for (const path of files.filter((file) => !isForTests(file))) {
+        for (const specifier of imports(path))
+          if (/(^|\/)testing\//.test(specifier) || specifier.endsWith('/testing'))
+            wrong.push(`${relative(root, path)}: ${specifier}`);
+      }
+      if (!files.some((path) => path.includes('/testing/'))) continue;
+      const manifest = readFileSync(join(directory, 'package.json'), 'utf8');
+      if (!manifest.includes('"!dist/**/testing"')) wrong.push(`${name} publishes its testing/`);
+    }
+    expect(wrong).toEqual([]);
+  });
 
   test('inside raft, tcp/ alone knows sockets, and core/ knows nothing but itself and base', () => {
     const raft = join(packagesDirectory, 'raft', 'src');

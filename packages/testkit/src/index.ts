@@ -10,7 +10,6 @@ export {
   type RaftStatus,
 } from './fixtures/dev-cluster.js';
 export { diskCases, type DiskCase, type DiskHarness } from './suites/disk.js';
-export { makeEntries, makeEntriesBehind, type EntriesPlan } from './suites/entries.js';
 export {
   logStorageCases,
   sameEntries,

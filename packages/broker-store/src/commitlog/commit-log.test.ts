@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { createPrng } from '@raftmq/base';
 import { ENTRY_HEADER_SIZE_BYTES, entryEnd } from '@raftmq/raft';
-import { makeEntries, makeEntriesBehind } from './testing/entries.js';
+import { makeEntries, makeEntriesBehind } from '../testing/entries.js';
 import { eventually, frames, LogFixture, readAll } from './testing/log-fixture.js';
 import { NotingDisk } from './testing/noting-disk.js';
 

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { makeEntries, makeEntriesBehind } from './testing/entries.js';
+import { makeEntries, makeEntriesBehind } from '../testing/entries.js';
 import { eventually, frames, LogFixture, readAll } from './testing/log-fixture.js';
 import { NotingDisk } from './testing/noting-disk.js';
 

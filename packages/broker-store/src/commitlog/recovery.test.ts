@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { isMqError } from '@raftmq/base';
 import { entryEnd, type Entry } from '@raftmq/raft';
 import { SEGMENT_HEAD_SIZE_BYTES } from './segment-head.js';
-import { makeEntries, makeEntriesBehind } from './testing/entries.js';
+import { makeEntries, makeEntriesBehind } from '../testing/entries.js';
 import { frames, LogFixture, readAll } from './testing/log-fixture.js';
 import { NotingDisk } from './testing/noting-disk.js';
 

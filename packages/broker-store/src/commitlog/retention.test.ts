@@ -8,7 +8,7 @@ import {
   RetentionGuard,
   START_GUARD_MS,
 } from './retention.js';
-import { makeEntries } from './testing/entries.js';
+import { makeEntries } from '../testing/entries.js';
 import { frames, LogFixture, readAll } from './testing/log-fixture.js';
 
 const HOUR = 3_600_000;

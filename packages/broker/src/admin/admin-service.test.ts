@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { MqError } from '@raftmq/base';
 import { encodeStoredMessage, prepareStoredMessage } from '@raftmq/protocol';
 import { loadService, type RpcError } from '@raftmq/rpc';
-import { callContext, callUnary, EdgeFixture } from '../handlers/edge-fixture.js';
+import { callContext, callUnary, EdgeFixture } from '../testing/edge-fixture.js';
 import { type DeadLetter } from '../messaging-service/dead-letter-desk.js';
 import { adminMethods } from './admin-service.js';
 import { type AdminSource } from './admin-source.js';

@@ -7,7 +7,7 @@ import {
   statusCode,
 } from '@raftmq/protocol';
 import { RpcError, type CallSettings, type RpcChannel } from '@raftmq/rpc';
-import { callContext, EdgeFixture, FakeWriter, settle } from '../handlers/edge-fixture.js';
+import { callContext, EdgeFixture, FakeWriter, settle } from '../testing/edge-fixture.js';
 import { edgeCall, type EdgeCall } from '../handlers/edge-call.js';
 import { peekStatusCode } from './status-peek.js';
 

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { EdgeFixture, settle } from '../handlers/edge-fixture.js';
+import { EdgeFixture, settle } from '../testing/edge-fixture.js';
 import { type RemoteGroupRoute } from './group-directory.js';
 
 const route = (group: string, leaderId: number, topic = 'orders'): RemoteGroupRoute => ({

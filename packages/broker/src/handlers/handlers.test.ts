@@ -31,7 +31,13 @@ import {
 import { type DeliveredMessage } from '../messaging.js';
 import { ackMessage } from './ack-message.js';
 import { changeInvisibleDuration } from './change-invisible-duration.js';
-import { callContext, callStream, callUnary, EdgeFixture, FakeWriter } from './edge-fixture.js';
+import {
+  callContext,
+  callStream,
+  callUnary,
+  EdgeFixture,
+  FakeWriter,
+} from '../testing/edge-fixture.js';
 import { forwardMessageToDeadLetterQueue } from './forward-to-dead-letter-queue.js';
 import { heartbeat } from './heartbeat.js';
 import { notifyClientTermination } from './notify-client-termination.js';

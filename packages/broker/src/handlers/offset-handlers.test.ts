@@ -15,8 +15,8 @@ import {
   writeStoredMessage,
   type PullMessageRequest,
 } from '@raftmq/protocol';
-import { testMessage } from '../messaging-service/service-fixture.js';
-import { callContext, callStream, callUnary, EdgeFixture } from './edge-fixture.js';
+import { testMessage } from '../testing/service-fixture.js';
+import { callContext, callStream, callUnary, EdgeFixture } from '../testing/edge-fixture.js';
 import { forwardMessageToDeadLetterQueue } from './forward-to-dead-letter-queue.js';
 import { getOffset, queryOffset, updateOffset } from './offset-calls.js';
 import { queryRoute } from './query-route.js';

@@ -12,7 +12,7 @@ import {
   type RecallResponse,
   type SendResponse,
 } from '@raftmq/protocol';
-import { callUnary, EdgeFixture } from './edge-fixture.js';
+import { callUnary, EdgeFixture } from '../testing/edge-fixture.js';
 import { recallMessage } from './recall-message.js';
 import { sendMessage } from './send-message.js';
 

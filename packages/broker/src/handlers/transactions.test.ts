@@ -14,7 +14,12 @@ import {
 import { RpcError, type RpcChannel } from '@raftmq/rpc';
 import { UNKNOWN_TRANSACTION } from '../messaging-service/transactions/decisions.js';
 import { FORWARDED_HEADER } from './edge-call.js';
-import { callContext, callUnary, EdgeFixture, type EdgeFixtureOptions } from './edge-fixture.js';
+import {
+  callContext,
+  callUnary,
+  EdgeFixture,
+  type EdgeFixtureOptions,
+} from '../testing/edge-fixture.js';
 import { endTransaction } from './end-transaction.js';
 
 const unknown: Status = {

@@ -19,7 +19,7 @@ import {
   settle,
   SingleNode,
   unexpectedFatal,
-} from '../state/single-node.js';
+} from '../testing/single-node.js';
 import { stateSettings } from '../state/settings.js';
 import { type BrokerStateMachine } from '../state/state-machine.js';
 

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { MqError } from '@raftmq/base';
-import { ManualClock } from '../state/single-node.js';
+import { ManualClock } from '../testing/single-node.js';
 import { PollRegistry, type Poll, type PollPlace } from './poll-registry.js';
 
 let clock: ManualClock;

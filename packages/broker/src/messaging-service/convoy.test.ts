@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { createPrng } from '@raftmq/base';
-import { settle } from '../state/single-node.js';
-import { type SeenMessage, ServiceFixture, testMessage } from './service-fixture.js';
+import { settle } from '../testing/single-node.js';
+import { type SeenMessage, ServiceFixture, testMessage } from '../testing/service-fixture.js';
 
 let fixture: ServiceFixture;
 

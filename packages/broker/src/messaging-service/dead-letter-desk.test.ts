@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { decodeStoredMessage } from '@raftmq/protocol';
 import { type TopicConfig } from '../messaging.js';
-import { codeOf, ServiceFixture, testMessage } from './service-fixture.js';
+import { codeOf, ServiceFixture, testMessage } from '../testing/service-fixture.js';
 
 const topic: TopicConfig = { name: 'T', type: 'NORMAL', queues: 2, permission: 6 };
 let fixture: ServiceFixture;

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { ALL_MESSAGES, storedBody, tagFilter } from '@raftmq/protocol';
 import { type PullRequest, type PullResult, type TopicConfig } from '../messaging.js';
-import { settle } from '../state/single-node.js';
-import { codeOf, ServiceFixture } from './service-fixture.js';
+import { settle } from '../testing/single-node.js';
+import { codeOf, ServiceFixture } from '../testing/service-fixture.js';
 
 const topic: TopicConfig = { name: 'T', type: 'NORMAL', queues: 1, permission: 6 };
 const queue = { group: 'g', topic: 'T', queueId: 0 };

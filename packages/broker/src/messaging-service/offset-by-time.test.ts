@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { createPrng } from '@raftmq/base';
 import { prepareStoredMessage, writeStoredMessage, type PublishMessage } from '@raftmq/protocol';
-import { MemoryQueueIndex } from '../state/single-node.js';
+import { MemoryQueueIndex } from '../testing/single-node.js';
 import { offsetByTimestamp } from './offset-by-time.js';
 
 const message: PublishMessage = {

@@ -12,7 +12,7 @@ import {
   settle,
   SingleNode,
   unexpectedFatal,
-} from '../state/single-node.js';
+} from '../testing/single-node.js';
 import { type BrokerStateMachine } from '../state/state-machine.js';
 import { NextOffsets } from './next-offsets.js';
 import { OnceOnly } from './once-only.js';

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { silentLogger, type DiskUsage } from '@raftmq/base';
 import { type Entry, type RoleStatus } from '@raftmq/raft';
-import { FakeClock } from '../handlers/edge-fixture.js';
+import { FakeClock } from '../testing/edge-fixture.js';
 import { DiskWatermark } from './disk-watermark.js';
 import { Readiness } from './readiness.js';
 import { RetentionLoop } from './retention-loop.js';

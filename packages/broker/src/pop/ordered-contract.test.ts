@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { ServiceFixture, type SeenMessage } from '../messaging-service/service-fixture.js';
+import { ServiceFixture, type SeenMessage } from '../testing/service-fixture.js';
 
 /*
  * The checks that the contract of ordered groups names, one by one, through the whole service: a batch is three messages,

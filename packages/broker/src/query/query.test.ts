@@ -16,7 +16,7 @@ import {
   settle,
   SingleNode,
   unexpectedFatal,
-} from '../state/single-node.js';
+} from '../testing/single-node.js';
 import { type BrokerStateMachine } from '../state/state-machine.js';
 import { collectTerms } from '../state/terms.js';
 import { MessageQueries } from './message-queries.js';

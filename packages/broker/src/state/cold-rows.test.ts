@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { createPrng } from '@raftmq/base';
 import { ColdRows } from './cold-rows.js';
-import { MemoryStateStore } from './single-node.js';
+import { MemoryStateStore } from '../testing/single-node.js';
 
 const nothing = { puts: new Map<string, Buffer>(), deletes: new Set<string>() };
 

@@ -14,7 +14,7 @@ import {
   MemoryStateStore,
   SingleNode,
   unexpectedFatal,
-} from './single-node.js';
+} from '../testing/single-node.js';
 import { stateSettings } from './settings.js';
 import { type BrokerStateMachine } from './state-machine.js';
 

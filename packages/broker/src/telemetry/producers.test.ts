@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { FakeClock } from '../handlers/edge-fixture.js';
+import { FakeClock } from '../testing/edge-fixture.js';
 import { peerHandlers } from '../handlers/peer-service.js';
 import { ClientRegistry, type ClientStream } from './client-registry.js';
 

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { silentLogger, type Logger } from '@raftmq/base';
-import { ManualClock } from '../state/single-node.js';
+import { ManualClock } from '../testing/single-node.js';
 import { SubscriptionWatch } from './subscription-watch.js';
 
 let clock: ManualClock;

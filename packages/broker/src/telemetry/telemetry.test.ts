@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type RpcStream, type StreamListener } from '@raftmq/rpc';
-import { callContext, EdgeFixture } from '../handlers/edge-fixture.js';
+import { callContext, EdgeFixture } from '../testing/edge-fixture.js';
 import { fitBackoff } from './node-backoff.js';
 import { endTelemetry, repeatSettings, telemetry } from './telemetry.js';
 import { telemetryCommandCodec } from './wire.js';

@@ -7,4 +7,4 @@ export {
   SingleNode,
   unexpectedFatal,
   type Applies,
-} from '../state/single-node.js';
+} from './single-node.js';

@@ -1,7 +1,7 @@
 import { beforeEach, expect, test } from '@jest/globals';
 import { type ColdRow } from '@raftmq/broker-store';
 import { ColdRows } from '../state/cold-rows.js';
-import { MemoryStateStore, settle } from '../state/single-node.js';
+import { MemoryStateStore, settle } from '../testing/single-node.js';
 import { timerKey, TimersRow, type PutTimerNews } from '../state/timers-row.js';
 import { TimerWindow } from './timer-window.js';
 

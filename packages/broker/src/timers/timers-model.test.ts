@@ -16,7 +16,7 @@ import {
   settle,
   SingleNode,
   unexpectedFatal,
-} from '../state/single-node.js';
+} from '../testing/single-node.js';
 import { type BrokerStateMachine } from '../state/state-machine.js';
 
 const topic: TopicConfig = { name: 'T', type: 'DELAY', queues: 3, permission: 6 };

@@ -21,7 +21,7 @@ import {
   settle,
   SingleNode,
   unexpectedFatal,
-} from '../state/single-node.js';
+} from '../testing/single-node.js';
 import { type BrokerStateMachine } from '../state/state-machine.js';
 import { type TimerSettings } from './settings.js';
 

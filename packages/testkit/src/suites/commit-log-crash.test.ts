@@ -9,7 +9,7 @@ import {
 } from '@raftmq/base';
 import { CommitLog, commitLogSettings } from '@raftmq/broker-store';
 import { type Entry } from '@raftmq/raft';
-import { makeEntries, makeEntriesBehind } from './entries.js';
+import { makeEntries, makeEntriesBehind } from '@raftmq/broker-store/testing';
 import { sameEntries } from './log-storage.js';
 import { MemoryDisk } from './memory-disk.js';
 

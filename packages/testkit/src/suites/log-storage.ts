@@ -1,6 +1,6 @@
 import { deepStrictEqual, ok, strictEqual, throws } from 'node:assert';
 import { entryEnd, type Entry, type LogStorage } from '@raftmq/raft';
-import { makeEntries, makeEntriesBehind } from './entries.js';
+import { makeEntries, makeEntriesBehind } from '@raftmq/broker-store/testing';
 
 /** One log on one place that outlives it. Each case gets a fresh one. */
 export interface LogStorageHarness {

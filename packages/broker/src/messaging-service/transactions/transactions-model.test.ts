@@ -19,7 +19,7 @@ import {
   settle,
   SingleNode,
   unexpectedFatal,
-} from '../../state/single-node.js';
+} from '../../testing/single-node.js';
 import { type BrokerStateMachine } from '../../state/state-machine.js';
 import { MessagingService } from '../messaging-service.js';
 import { type ProducerLink, type ReachableProducer } from './producers.js';

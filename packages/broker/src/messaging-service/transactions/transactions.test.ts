@@ -18,7 +18,7 @@ import {
   settle,
   SingleNode,
   unexpectedFatal,
-} from '../../state/single-node.js';
+} from '../../testing/single-node.js';
 import { type BrokerStateMachine } from '../../state/state-machine.js';
 import { outcomeKey } from '../../state/half-table.js';
 import { MessagingService } from '../messaging-service.js';

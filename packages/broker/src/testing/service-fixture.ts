@@ -9,10 +9,13 @@ import {
   settle,
   SingleNode,
   unexpectedFatal,
-} from '../state/single-node.js';
+} from './single-node.js';
 import { type BrokerStateMachine } from '../state/state-machine.js';
-import { MessagingService } from './messaging-service.js';
-import { messagingServiceSettings, type MessagingServiceSettings } from './settings.js';
+import { MessagingService } from '../messaging-service/messaging-service.js';
+import {
+  messagingServiceSettings,
+  type MessagingServiceSettings,
+} from '../messaging-service/settings.js';
 
 /* Test fixture: a messaging service over one node that commits at once, in memory. Imported by tests only. */
 

@@ -36,7 +36,7 @@ import { noProducers } from '../messaging-service/transactions/producers.js';
 import { EdgeProbe } from '../ops/edge-probe.js';
 import { ClientRegistry } from '../telemetry/client-registry.js';
 import { SubscriptionWatch } from '../telemetry/subscription-watch.js';
-import { type EdgeServices } from './services.js';
+import { type EdgeServices } from '../handlers/services.js';
 
 /*
  * Test fixture: the front door over a messaging service that remembers what it was asked, on a clock that stands still

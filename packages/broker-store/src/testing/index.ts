@@ -1,0 +1,1 @@
+export { makeEntries, makeEntriesBehind, type EntriesPlan } from './entries.js';
