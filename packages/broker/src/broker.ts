@@ -27,7 +27,7 @@ import { MessagingService } from './messaging-service/messaging-service.js';
 import { DiskWatermark } from './ops/disk-watermark.js';
 import { brokerMetrics } from './ops/metrics.js';
 import { Readiness } from './ops/readiness.js';
-import { groupProgress, queueStats } from './ops/replica-stats.js';
+import { consumerLag, groupProgress, queueStats } from './ops/replica-stats.js';
 import { RetentionLoop } from './ops/retention-loop.js';
 import { MessageQueries } from './query/message-queries.js';
 import { MessageTraces } from './query/message-trace.js';
@@ -252,7 +252,7 @@ export class Broker {
     disk: DiskWatermark,
     ready: () => boolean,
   ): ReturnType<typeof brokerMetrics> {
-    const { driver, state, log, messageIndex } = this.#replica;
+    const { driver, state, log, messageIndex, queueIndex } = this.#replica;
     return brokerMetrics({
       cluster: this.#settings.cluster,
       group: this.#settings.group,
@@ -269,6 +269,8 @@ export class Broker {
       state: state.probe,
       messaging: this.#messaging.probe,
       waitingPolls: () => this.#messaging.waitingPolls,
+      consumerLag: () =>
+        this.#messaging.role.writable ? consumerLag(state.tables, queueIndex) : [],
       transactions: this.#messaging.transactions,
       lite: () => state.tables.lite.stats(),
       timers: {

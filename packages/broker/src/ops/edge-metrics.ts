@@ -97,7 +97,8 @@ export function edgeMetrics({
 }
 
 /** Names that dashboards made for RocketMQ know; kept verbatim. */
-export function compatibilityMetrics({ edge, cluster, nodeId }: MetricsSource): ProbedMetric[] {
+export function compatibilityMetrics(source: MetricsSource): ProbedMetric[] {
+  const { edge, cluster, nodeId } = source;
   const labels = ['cluster', 'node_type', 'node_id', 'topic'] as const;
   const byTopic = (counts: ReadonlyMap<string, number>): Sample[] =>
     [...counts].map(([topic, value]) => ({
@@ -116,6 +117,22 @@ export function compatibilityMetrics({ edge, cluster, nodeId }: MetricsSource): 
       'Messages handed out.',
       () => byTopic(edge.outByTopic),
       labels,
+    ),
+    gauge(
+      'rocketmq_consumer_lag_messages',
+      'Messages that a consumer group has not acknowledged yet; told by the leader.',
+      () =>
+        [...source.consumerLag()].map(({ group, topic, messages }) => ({
+          labels: {
+            cluster,
+            node_type: 'broker',
+            node_id: String(nodeId),
+            consumer_group: group,
+            topic,
+          },
+          value: messages,
+        })),
+      ['cluster', 'node_type', 'node_id', 'consumer_group', 'topic'],
     ),
     counter(
       'rocketmq_throughput_in_total',

@@ -10,6 +10,7 @@ import { type SubscriptionWatch } from '../telemetry/subscription-watch.js';
 import { type DiskWatermark } from './disk-watermark.js';
 import { compatibilityMetrics, edgeMetrics } from './edge-metrics.js';
 import { type EdgeProbe } from './edge-probe.js';
+import { type ConsumerLag } from './replica-stats.js';
 import { type LiteStats } from '../lite/lite-table.js';
 import { type TimerProbe } from '../timers/probe.js';
 import { timerMetrics } from './timer-metrics.js';
@@ -41,6 +42,7 @@ export interface MetricsSource {
   readonly state: StateProbe;
   readonly messaging: MessagingProbe;
   readonly waitingPolls: () => number;
+  readonly consumerLag: () => Iterable<ConsumerLag>;
   readonly transactions: TransactionsSource;
   readonly lite: () => LiteStats;
   readonly timers: {
