@@ -9,10 +9,10 @@ import {
   settle,
   SingleNode,
   unexpectedFatal,
-} from '../state/single-node.js';
+} from '../testing/single-node.js';
 import { type BrokerStateMachine } from '../state/state-machine.js';
 import { MessagingService } from './messaging-service.js';
-import { testMessage } from './service-fixture.js';
+import { testMessage } from '../testing/service-fixture.js';
 import { messagingServiceSettings } from './settings.js';
 
 /*

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { ServiceFixture } from '../messaging-service/service-fixture.js';
+import { ServiceFixture } from '../testing/service-fixture.js';
 import { consumerLag, groupProgress } from './replica-stats.js';
 
 let fixture: ServiceFixture;
