@@ -6,7 +6,8 @@
  *   npx tsc -b && node .build/test/soak/fifo-order.js [--messages 1000000] [--groups 1000] [--consumers 8] [--queues 64]
  *     [--kill-every 10] [--restart-every 5]
  *
- * Consumers are processes of their own; every fourth end is a SIGKILL, the others a clean goodbye. Ends with exit
+ * Consumers are processes of their own; every eighth end is a SIGKILL of the process, the others a clean goodbye of the
+ * member. Ends with exit
  * code 0 only when the order held and nothing was lost.
  */
 import { fork, type ChildProcess } from 'node:child_process';
@@ -18,9 +19,9 @@ const TOPIC = 'OrderSoak';
 const GROUP = 'order-soak';
 const RECEIVE_LOOPS = 2;
 /** Every so many ends of a member one is a SIGKILL: what it held is out of reach until its invisible time is over. */
-const HARD_END_EVERY = 4;
-/** Rounds of one message per group that are under way. */
-const ROUNDS_AHEAD = 16;
+const HARD_END_EVERY = 8;
+/** Messages of each group that are sent together: they share a request. */
+const BURST = 16;
 const INVISIBLE_MS = 10_000;
 
 /** What a consumer was handed, in order: message group and sequence number, alternating. */
@@ -47,29 +48,24 @@ const { values } = parseArgs({
 const messages = Number(values.messages);
 const groups = Number(values.groups);
 
-/** The consumer process: hands every batch to the checker, and acknowledges it when the checker has seen it. */
+/**
+ * The consumer process: hands every batch to the checker, and acknowledges it when the checker has seen it. Told to leave,
+ * the member says goodbye and a new one begins, with an id of its own.
+ */
 async function consume(endpoints: string): Promise<void> {
-  const consumer = new SimpleConsumer({
-    endpoints,
-    group: GROUP,
-    subscriptions: { [TOPIC]: '*' },
-    awaitMs: 2_000,
-  });
-  await consumer.start();
   const seen = new Map<number, () => void>();
   let ids = 0;
-  let stopping = false;
-  process.on('message', (id: number) => {
-    seen.get(id)?.();
-    seen.delete(id);
-  });
-  process.on('SIGTERM', () => {
-    stopping = true;
+  let leaving = false;
+  process.on('message', (message: number | 'leave') => {
+    if (message === 'leave') leaving = true;
+    else {
+      seen.get(message)?.();
+      seen.delete(message);
+    }
   });
   process.on('disconnect', () => process.exit(1));
-  process.send!('ready', () => undefined);
-  const loop = async (): Promise<void> => {
-    while (!stopping) {
+  const loop = async (consumer: SimpleConsumer): Promise<void> => {
+    while (!leaving) {
       const batch = await consumer.receive(32, INVISIBLE_MS).catch(() => []);
       if (batch.length === 0) continue;
       const id = ids++;
@@ -82,9 +78,19 @@ async function consume(endpoints: string): Promise<void> {
       await consumer.ackAll(batch).catch(() => undefined);
     }
   };
-  await Promise.all(Array.from({ length: RECEIVE_LOOPS }, loop));
-  await consumer.close();
-  process.exit(0);
+  for (;;) {
+    leaving = false;
+    const consumer = new SimpleConsumer({
+      endpoints,
+      group: GROUP,
+      subscriptions: { [TOPIC]: '*' },
+      awaitMs: 2_000,
+    });
+    await consumer.start();
+    process.send!('ready', () => undefined);
+    await Promise.all(Array.from({ length: RECEIVE_LOOPS }, () => loop(consumer)));
+    await consumer.close();
+  }
 }
 
 /** Knows how far each message group has come. */
@@ -115,7 +121,7 @@ class Checker {
   }
 }
 
-/** Members of the consumer group, one process each, that never live long. */
+/** Members of the consumer group that never live long, in processes of their own. */
 class Members {
   readonly #endpoints: () => string;
   readonly #checker: Checker;
@@ -140,7 +146,8 @@ class Members {
     const hard = this.#turn++ % HARD_END_EVERY === 0;
     if (hard) this.killed++;
     else this.left++;
-    oldest.kill(hard ? 'SIGKILL' : 'SIGTERM');
+    if (hard) oldest.kill('SIGKILL');
+    else oldest.send('leave', () => undefined);
   }
 
   async stop(): Promise<void> {
@@ -179,21 +186,20 @@ class Members {
 async function produce(producer: Producer, stopped: () => boolean): Promise<void> {
   const padding = Buffer.alloc(56, 1);
   const sequences = new Int32Array(groups);
-  const rounds: Promise<unknown>[] = [];
-  for (let round = 0; round * groups < messages && !stopped(); round++) {
-    // The producer keeps the messages of a group in the order of these calls, however many are under way.
-    if (rounds.length >= ROUNDS_AHEAD) await rounds.shift();
+  let sent = 0;
+  while (sent < messages && !stopped()) {
     const sends: Promise<unknown>[] = [];
-    for (let group = 0; group < groups && round * groups + group < messages; group++) {
+    // The producer keeps the messages of a group in the order of these calls, however many are under way.
+    for (let i = 0; i < BURST * groups && sent < messages; i++, sent++) {
+      const group = sent % groups;
       const head = Buffer.alloc(8);
       head.writeUInt32BE(group, 0);
       head.writeUInt32BE(sequences[group]!++, 4);
       const body = Buffer.concat([head, padding]);
       sends.push(producer.send({ topic: TOPIC, messageGroup: `group-${group}`, body }));
     }
-    rounds.push(Promise.all(sends));
+    await Promise.all(sends);
   }
-  await Promise.all(rounds);
 }
 
 async function check(): Promise<void> {
@@ -206,6 +212,7 @@ async function check(): Promise<void> {
     topics: [TOPIC],
     attemptsMax: 1_000,
     batchFifo: true,
+    inFlightMax: 64,
   });
   let members: Members | null = null;
   let leaderKills = 0;
@@ -261,4 +268,7 @@ async function check(): Promise<void> {
   process.exitCode = checker.done === messages && checker.broken.length === 0 ? 0 : 1;
 }
 
-void (values.consume === undefined ? check() : consume(values.consume));
+// A member that finds no broker ends; its successor tries again.
+void (values.consume === undefined
+  ? check()
+  : consume(values.consume).catch(() => process.exit(1)));
