@@ -1,43 +1,11 @@
 import { strict as assert } from 'node:assert';
 import { createPrng, isMqError, type Prng } from '@raftmq/base';
-import {
-  type DeliveredMessage,
-  type GroupConfig,
-  type PublishMessage,
-  type TopicConfig,
-} from '@raftmq/broker/internal';
+import { type DeliveredMessage, type PublishMessage } from '@raftmq/broker/internal';
 import { ManualClock, settle, SingleNode } from '@raftmq/broker/testing';
 import { tagFilter, transactionSource } from '@raftmq/protocol';
-import { BrokerWatch, type SeenDelivery } from '@raftmq/testkit';
+import { BrokerWatch } from '@raftmq/testkit';
+import { GROUPS, placeOf, TOPICS, type Handle, type ModelGroup } from './model-groups.js';
 import { Replica, type ReplicaSurroundings } from './replica.js';
-
-const READ_WRITE = 6;
-const TOPICS: readonly TopicConfig[] = [
-  { name: 'normal', type: 'NORMAL', queues: 2, permission: READ_WRITE },
-  { name: 'fifo', type: 'FIFO', queues: 2, permission: READ_WRITE },
-  { name: 'delay', type: 'DELAY', queues: 1, permission: READ_WRITE },
-  { name: 'tx', type: 'TRANSACTION', queues: 1, permission: READ_WRITE },
-];
-
-interface ModelGroup {
-  readonly config: GroupConfig;
-  readonly topic: string;
-  readonly tags: readonly string[] | null;
-}
-
-const GROUPS: readonly ModelGroup[] = [
-  { config: { name: 'all', fifo: false, maxAttempts: 4 }, topic: 'normal', tags: null },
-  { config: { name: 'picky', fifo: false, maxAttempts: 3 }, topic: 'normal', tags: ['a', 'b'] },
-  { config: { name: 'ordered', fifo: true, maxAttempts: 3 }, topic: 'fifo', tags: null },
-  { config: { name: 'ordered-picky', fifo: true, maxAttempts: 4 }, topic: 'fifo', tags: ['a'] },
-  { config: { name: 'late', fifo: false, maxAttempts: 17 }, topic: 'delay', tags: null },
-  { config: { name: 'settled', fifo: false, maxAttempts: 17 }, topic: 'tx', tags: null },
-];
-
-/** A delivery that its consumer remembers, valid or not. */
-interface Handle extends SeenDelivery {
-  readonly group: ModelGroup;
-}
 
 /** Timers and polls fire up to this late. */
 const LATE_MS = 50;
@@ -568,8 +536,4 @@ export class ModelRun implements ReplicaSurroundings {
       ),
     );
   }
-}
-
-function placeOf({ group, topic, queueId, queueOffset, epoch }: Handle): string {
-  return `${group.config.name}/${topic}/${queueId}/${queueOffset}/${epoch}`;
 }
