@@ -1,6 +1,7 @@
 // npm test: install, build, types, lint, format, then all tests; ends with one line of totals.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
+import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { root } from './run.mjs';
 import './verify.mjs';
@@ -11,7 +12,7 @@ const totals = { passed: 0, failed: 0, skipped: 0 };
 let broken = false;
 // Unit tests and the simulator share the cores; whatever starts real clusters runs alone, one file at a time.
 const runs = [
-  ['--selectProjects', 'unit', 'sim'],
+  ['--selectProjects', 'unit', 'sim', `--maxWorkers=${Math.max(2, cpus().length - 1)}`],
   ['--selectProjects', 'integration', 'conformance', '--runInBand'],
 ];
 for (const args of runs) {
