@@ -11,7 +11,16 @@ const again = ['left', 'extended', 'shortened'].map((kind) => ({
 }));
 
 const good: Readonly<Record<string, Facts>> = {
-  normal: { count: 2, sent: 2, resent: 0, simple: 2, simpleTwice: 0, push: 2, pushTwice: 0 },
+  normal: {
+    count: 2,
+    sent: 2,
+    resent: 0,
+    storedTwice: 0,
+    simple: 2,
+    simpleTwice: 0,
+    push: 2,
+    pushTwice: 0,
+  },
   fifo: {
     groups: 2,
     count: 3,
@@ -51,6 +60,7 @@ const good: Readonly<Record<string, Facts>> = {
 };
 
 const lies: readonly (readonly [string, Facts])[] = [
+  ['normal', { storedTwice: 1 }],
   ['normal', { simple: 1 }],
   ['normal', { push: 1 }],
   ['normal', { simpleTwice: 1 }],
