@@ -98,6 +98,8 @@ export class LiteClientRow {
   readonly group: string;
   readonly clientId: string;
   changed = false;
+  /** See `Tables.takeTouched`. */
+  touched = false;
   /** Ids of lite topics. */
   readonly ids = new Set<number>();
   /**

@@ -556,7 +556,7 @@ export class MessagingService implements Messaging, StateListener {
     if (this.#wakes.size + this.#groupWakes.size === 0) queueMicrotask(() => this.#wakeAll());
     for (const topic of news.arrivals) this.#wakes.set(topic.config.name, null);
     for (const group of news.groupsChanged) this.#groupWakes.add(group);
-    for (const { topic, group } of [...news.touched, ...news.liteSubscribed]) {
+    for (const { topic, group } of news.touched) {
       const groups = this.#wakes.get(topic);
       if (groups === undefined) this.#wakes.set(topic, new Set([group]));
       else groups?.add(group);

@@ -36,6 +36,12 @@ export interface ReceiverOptions {
   readonly refusal: () => MqError | null;
 }
 
+/** Queues to look at: from `first` on, and round to the one before it. */
+interface TurnOrder {
+  readonly turns: readonly QueueTurn[];
+  readonly first: number;
+}
+
 /** How far a look at several queues has come when it reaches the next one. */
 interface LookSoFar {
   readonly effort: Effort;
@@ -183,7 +189,7 @@ export class Receiver implements ReceiveServer {
 
   /** Looks through the queues; gives the turns to take, or when to look again. */
   #look(call: ReceiveCall, topic: TopicRow, group: GroupRow): readonly Turn[] | number {
-    const turns = this.#turnsOf(call, topic);
+    const { turns, first } = this.#turnsOf(call, topic);
     const effort = new Effort();
     const found: Turn[] = [];
     let unread: Turn | null = null;
@@ -193,7 +199,7 @@ export class Receiver implements ReceiveServer {
     let lookAgainAtMs = Infinity;
     let limitedQueues = 0;
     for (let i = 0; i < turns.length && messages < call.request.batchSize && !effort.spent; i++) {
-      const turn = turns[i]!;
+      const turn = turns[(first + i) % turns.length]!;
       const behind = turn.open;
       if (turn.busy && (behind === null || !admits(behind.convoy, convoy))) {
         call.sawBusy = true;
@@ -237,21 +243,21 @@ export class Receiver implements ReceiveServer {
   }
 
   /** The queues that the call may take from, in the order to look at them. */
-  #turnsOf(call: ReceiveCall, topic: TopicRow): readonly QueueTurn[] {
+  #turnsOf(call: ReceiveCall, topic: TopicRow): TurnOrder {
     const { type, queues } = topic.config;
     const view = this.#turns.of(call.group, call.topic, queues);
     if (type === 'LITE') {
       const { clientId } = call.request;
-      return readyLiteTurns(this.#options.tables, view, call.topic, call.group, clientId);
+      const { tables } = this.#options;
+      return { turns: readyLiteTurns(tables, view, call.topic, call.group, clientId), first: 0 };
     }
     if (call.queueId !== null) {
       const turn = view.queues[call.queueId];
-      return turn === undefined ? [] : [turn];
+      return { turns: turn === undefined ? [] : [turn], first: 0 };
     }
     // A message's priority is its queue: what is in a higher one goes first.
-    if (type === 'PRIORITY') return view.queues.slice(0, queues).reverse();
-    const first = view.rotation++ % queues;
-    return [...view.queues.slice(first, queues), ...view.queues.slice(0, first)];
+    if (type === 'PRIORITY') return { turns: view.queues.toReversed(), first: 0 };
+    return { turns: view.queues, first: view.rotation++ % queues };
   }
 
   #select(call: ReceiveCall, { turn, group }: Omit<Turn, 'selection'>, so: LookSoFar): Selection {

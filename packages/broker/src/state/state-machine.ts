@@ -29,7 +29,7 @@ import { createStateProbe, type StateProbe } from './probe.js';
 import { type TimerNews } from './timers-row.js';
 import { type RecentSends } from './recent-sends.js';
 import { type AppliedTermSink } from './terms.js';
-import { type ChangedRows, type DeliveryRow, type Tables, type TopicRow } from './tables.js';
+import { type ChangedRows, type Tables, type TopicRow, type Touchable } from './tables.js';
 
 /** Who wants to know what changed: on the leader, those who serve clients. */
 export interface StateListener {
@@ -41,10 +41,8 @@ export interface StateListener {
 export interface StateNews {
   /** Topics that got messages. */
   readonly arrivals: readonly TopicRow[];
-  /** Deliveries in which something was handed out, unblocked or moved in time. */
-  readonly touched: readonly DeliveryRow[];
-  /** Groups whose clients subscribed to lite topics. */
-  readonly liteSubscribed: readonly { readonly topic: string; readonly group: string }[];
+  /** Where something was handed out, unblocked or moved in time, or a client subscribed to lite topics. */
+  readonly touched: readonly Touchable[];
   readonly topicsDeleted: readonly string[];
   readonly timers: TimerNews;
   /** Half messages that came, changed or went. */
@@ -160,20 +158,18 @@ export class BrokerStateMachine implements StateMachine {
   applied(): void {
     const arrivals = this.tables.takeArrivals();
     const touched = this.tables.takeTouched();
-    const liteSubscribed = this.tables.takeLiteSubscribed();
     const groupsChanged = this.tables.takeGroupsChanged();
     const topicsDeleted = this.#topicsDeleted;
     if (topicsDeleted.length > 0) this.#topicsDeleted = [];
     const timers = this.tables.timers.takeNews();
     const halves = this.tables.halves.takeTouched();
-    const lists = [arrivals, touched, liteSubscribed, topicsDeleted, groupsChanged, halves];
+    const lists = [arrivals, touched, topicsDeleted, groupsChanged, halves];
     const news =
       lists.some((list) => list.length > 0) || timers.put.length + timers.over.length > 0;
     if (!news) return;
     this.#listener?.applied({
       arrivals,
       touched,
-      liteSubscribed,
       topicsDeleted,
       groupsChanged,
       timers,

@@ -160,6 +160,14 @@ export class SharedRow implements Row, LeaseSequence {
   }
 }
 
+/** A row whose changes those who wait have to know of: what they look for on `topic` may be there now. */
+export interface Touchable {
+  readonly topic: string;
+  readonly group: string;
+  /** Already in the list of {@link Tables.takeTouched}. */
+  touched: boolean;
+}
+
 /** Everything that changed since the last capture. */
 export interface ChangedRows {
   readonly rows: RowChanges;
@@ -184,8 +192,7 @@ export class Tables {
   #changed: Row[] = [];
   #deleted = new Set<string>();
   #arrived: TopicRow[] = [];
-  #touched: DeliveryRow[] = [];
-  #liteSubscribed: { readonly topic: string; readonly group: string }[] = [];
+  #touched: Touchable[] = [];
   #groupsChanged: string[] = [];
 
   constructor(coldStore: ColdStore) {
@@ -226,27 +233,15 @@ export class Tables {
     return arrived;
   }
 
-  /** A client of the group subscribed to lite topics: it may have something to fetch. */
-  liteSubscribed(topic: string, group: string): void {
-    this.#liteSubscribed.push({ topic, group });
-  }
-
-  /** Groups whose lite subscriptions changed since the last call. */
-  takeLiteSubscribed(): readonly { readonly topic: string; readonly group: string }[] {
-    const subscribed = this.#liteSubscribed;
-    if (subscribed.length > 0) this.#liteSubscribed = [];
-    return subscribed;
-  }
-
-  /** Remembers that something was handed out, unblocked, or becomes visible at another time. */
-  touched(row: DeliveryRow): void {
+  /** Remembers that the group may find something else on the topic now than it did before. */
+  touched(row: Touchable): void {
     if (row.touched) return;
     row.touched = true;
     this.#touched.push(row);
   }
 
-  /** Deliveries touched since the last call. */
-  takeTouched(): readonly DeliveryRow[] {
+  /** Rows touched since the last call. */
+  takeTouched(): readonly Touchable[] {
     const touched = this.#touched;
     if (touched.length === 0) return touched;
     this.#touched = [];

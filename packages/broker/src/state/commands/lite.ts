@@ -168,8 +168,7 @@ function subscribe(context: ApplyContext, command: LiteSubscribe): MqError | nul
     ids.add(tables.lite.open(command.topic, topic.config.queues, name, context.nowMs).id);
   }
   if (command.change !== 'remove') setStarts(context, command, topic);
-  tables.lite.subscribe(command.topic, command.group, command.clientId, ids);
-  tables.liteSubscribed(command.topic, command.group);
+  tables.touched(tables.lite.subscribe(command.topic, command.group, command.clientId, ids));
   return null;
 }
 
