@@ -1,7 +1,8 @@
 import { isMqError, type Clock, type Logger, type MqError } from '@raftmq/base';
 import { type QueueIndex } from '@raftmq/broker-store';
 import { consumeLimits, passesFilter } from '@raftmq/protocol';
-import { type Poll, type PollPlace, type PollRegistry } from '../longpoll/poll-registry.js';
+import { type PollRegistry } from '../longpoll/poll-registry.js';
+import { WaitingCall, type WaitingCaller } from '../longpoll/waiting-call.js';
 import { type PullRequest, type PullResult } from '../messaging.js';
 import { type Tables } from '../state/tables.js';
 import { groupGone, isPaused } from './group-behaviour.js';
@@ -48,7 +49,7 @@ export class Puller {
     }
     return new Promise((resolve, reject) => {
       const deadlineMs = clock.monotonicMs() + request.pollingMs;
-      this.#serve(new PullCall(request, deadlineMs, this, resolve, reject));
+      this.#serve(new PullCall(request, deadlineMs, this, { resolve, reject }));
     });
   }
 
@@ -99,7 +100,7 @@ export class Puller {
       polls.park(call, call.deadlineMs, lookAgainAtMs);
     } catch (error) {
       probe.receivesRefused++;
-      call.fail(error);
+      call.failed(error);
     }
   }
 
@@ -125,7 +126,7 @@ export class Puller {
       else if (!call.settled) polls.park(call, call.deadlineMs, 0);
     } catch (error) {
       if (!isMqError(error)) logger.error({ error: String(error) }, 'a pull failed');
-      call.fail(error);
+      call.failed(error);
     }
   }
 }
@@ -153,49 +154,28 @@ function pick(
   return wanted;
 }
 
-/** One pull call from its arrival to its one answer; it waits in the poll registry meanwhile. */
-export class PullCall implements Poll {
+/** One pull call. */
+export class PullCall extends WaitingCall<PullResult> {
   readonly request: PullRequest;
-  readonly topic: string;
-  readonly group: string;
   readonly queueId: number;
   readonly filterKey: string;
-  /** On the monotonic clock. */
-  readonly deadlineMs: number;
   /** Everything from the request's offset up to here was looked at. */
   nextOffset: number;
-  place: PollPlace | null = null;
-  settled = false;
   readonly #puller: Puller;
-  readonly #resolve: (result: PullResult) => void;
-  readonly #reject: (error: unknown) => void;
 
   constructor(
     request: PullRequest,
     deadlineMs: number,
     puller: Puller,
-    resolve: (result: PullResult) => void,
-    reject: (error: unknown) => void,
+    caller: WaitingCaller<PullResult>,
   ) {
+    super(request, deadlineMs, caller);
     this.request = request;
-    this.topic = request.topic;
-    this.group = request.group;
     this.queueId = request.queueId;
     this.filterKey = `pull/${request.queueId}/${request.offset}/${request.filter.key}`;
-    this.deadlineMs = deadlineMs;
     this.nextOffset = request.offset;
     this.#puller = puller;
-    this.#resolve = resolve;
-    this.#reject = reject;
-    request.signal.addEventListener('abort', this, { once: true });
-    if (request.signal.aborted) this.answer([]);
-  }
-
-  /** The abort signal's event. */
-  handleEvent(): void {
-    if (this.settled) return;
-    this.#puller.gone(this);
-    this.answer([]);
+    if (request.signal.aborted) this.timedOut();
   }
 
   attempt(): number | null {
@@ -207,21 +187,10 @@ export class PullCall implements Poll {
   }
 
   answer(records: readonly Buffer[]): void {
-    if (this.#settle()) this.#resolve({ records, nextOffset: this.nextOffset, misplaced: null });
+    this.settle({ records, nextOffset: this.nextOffset, misplaced: null });
   }
 
-  failed(error: MqError): void {
-    this.fail(error);
-  }
-
-  fail(error: unknown): void {
-    if (this.#settle()) this.#reject(error);
-  }
-
-  #settle(): boolean {
-    if (this.settled) return false;
-    this.settled = true;
-    this.request.signal.removeEventListener('abort', this);
-    return true;
+  protected gone(): void {
+    this.#puller.gone(this);
   }
 }

@@ -106,14 +106,17 @@ export class Receiver implements ReceiveServer {
 
   /** Topic and group must exist. @throws MqError see `Messaging.receive` */
   receive(request: ReceiveRequest): Promise<readonly DeliveredMessage[]> {
-    const { clock, polls } = this.#options;
+    const { clock, tables } = this.#options;
     if (request.signal.aborted) return Promise.resolve([]);
     return new Promise((resolve, reject) => {
       const deadlineMs = clock.monotonicMs() + request.pollingMs;
-      const gone = (call: ReceiveCall): void => polls.remove(call);
-      const lite = this.#options.tables.topics.get(request.topic)?.config.type === 'LITE';
-      this.#serve(new ReceiveCall(request, deadlineMs, lite, this, resolve, reject, gone));
+      const lite = tables.topics.get(request.topic)?.config.type === 'LITE';
+      this.#serve(new ReceiveCall(request, deadlineMs, lite, this, { resolve, reject }));
     });
+  }
+
+  gone(call: ReceiveCall): void {
+    this.#options.polls.remove(call);
   }
 
   attempt(call: ReceiveCall): number | null {
@@ -121,7 +124,7 @@ export class Receiver implements ReceiveServer {
     const topic = tables.topics.get(call.topic);
     const group = tables.groups.get(call.group);
     if (topic === undefined || group === undefined) {
-      call.fail(goneError(call, topic === undefined));
+      call.failed(goneError(call, topic === undefined));
       return null;
     }
     call.sawBusy = false;
@@ -168,7 +171,7 @@ export class Receiver implements ReceiveServer {
     if (call.settled) return;
     const { clock, polls, probe, settings } = this.#options;
     const refusal = this.#options.refusal();
-    if (refusal !== null) return call.fail(refusal);
+    if (refusal !== null) return call.failed(refusal);
     const lookAgainAtMs = this.attempt(call);
     if (lookAgainAtMs === null) return;
     const nowMs = clock.monotonicMs();
@@ -176,14 +179,14 @@ export class Receiver implements ReceiveServer {
     if (call.sawBusy && call.request.pollingMs === 0) deadlineMs += settings.turnWaitMs;
     if (call.sawLimit) {
       probe.receivesRefused++;
-      return call.fail(limitError(call, settings.openMessagesMax));
+      return call.failed(limitError(call, settings.openMessagesMax));
     }
     if (deadlineMs <= nowMs) return call.answer([]);
     try {
       polls.park(call, deadlineMs, lookAgainAtMs);
     } catch (error) {
       probe.receivesRefused++;
-      call.fail(error);
+      call.failed(error);
     }
   }
 
@@ -298,7 +301,7 @@ export class Receiver implements ReceiveServer {
           { error: String(error) },
           'a delivery failed in an unexpected way',
         );
-      for (const { call } of members) call.fail(error);
+      for (const { call } of members) call.failed(error);
     }
     for (const { turns } of members) {
       for (const { turn } of turns) {
