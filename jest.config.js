@@ -6,6 +6,8 @@ const swc = [
     sourceMaps: 'inline',
   },
 ];
+// These start real nodes, which run as bundles: made anew, so that they are what the sources say.
+const programs = { globalSetup: '<rootDir>/test/programs.js' };
 const common = {
   testEnvironment: 'node',
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
@@ -26,11 +28,13 @@ module.exports = {
     { ...common, displayName: 'sim', testMatch: ['<rootDir>/test/{sim,model}/**/*.test.ts'] },
     {
       ...common,
+      ...programs,
       displayName: 'integration',
       testMatch: ['<rootDir>/test/integration/**/*.test.ts'],
     },
     {
       ...common,
+      ...programs,
       displayName: 'conformance',
       testMatch: ['<rootDir>/test/conformance/**/*.test.ts'],
     },

@@ -26,10 +26,12 @@ export function ensureInstalled() {
   run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
 }
 
-/** Compiles all packages; quick when nothing changed. */
+/** Compiles all packages, which is quick when nothing changed, and bundles the programs. */
 export function build() {
-  console.error('Building (tsc -b) ...');
+  console.error('Building (tsc -b, bundles) ...');
   run(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-b']);
+  // A process of its own: it needs a package that may only just have been installed.
+  run(process.execPath, [join(root, 'scripts', 'bundle.mjs')]);
 }
 
 /** Fails early, with what to do, on a Node.js that is too old. */

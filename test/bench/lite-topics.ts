@@ -2,7 +2,7 @@
  * What lite topics cost: memory of the brokers and the time of plain sends, without any and with 100,000 of them, each
  * subscribed to and with messages consumed. A real 3-replica cluster, real clients.
  *
- *   npx tsc -b && node .build/test/bench/lite-topics.js [--topics 100000] [--per-client 2000] [--messages 1] [--sends 3000]
+ *   npm run build && node .build/test/bench/lite-topics.js [--topics 100000] [--per-client 2000] [--messages 1] [--sends 3000]
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';

@@ -2,7 +2,7 @@
  * CPU that raft's transport costs, per MiB of entries, on the sending and on the receiving side, each in a process of
  * its own; and the same bytes over bare sockets, for comparison.
  *
- *   npx tsc -b && node .build/test/bench/raft-transport.js [--frame-kib 100] [--mib 2000]
+ *   npm run build && node .build/test/bench/raft-transport.js [--frame-kib 100] [--mib 2000]
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';

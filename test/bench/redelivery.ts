@@ -2,7 +2,7 @@
  * How late a message comes again after its invisible time of 5 s, and how late an empty receive of 1 s comes back, with
  * the official Node.js SDK and with our client, against a cluster of three replicas on this machine.
  *
- *   npx tsc -b && node .build/test/bench/redelivery.js [--messages 400] [--rate 40] [--json]
+ *   npm run build && node .build/test/bench/redelivery.js [--messages 400] [--rate 40] [--json]
  *
  * Each message is received, its invisible time changed to 5 s, and received again. Lateness counts from the moment the
  * change was asked for, so that it contains both calls. `waiting` holds long polls open, `polling` asks for messages 20

@@ -5,7 +5,7 @@
  *              late they entered their queues and reached a consumer; none may be early, missing, or there twice
  *   memory     resident memory of the brokers with none, 10,000 and 1,000,000 waiting messages
  *
- *   npx tsc -b && node .build/test/bench/timers.js [lateness|memory] [--count 100000] [--seconds 100] [--no-kill] [--pending 1000000]
+ *   npm run build && node .build/test/bench/timers.js [lateness|memory] [--count 100000] [--seconds 100] [--no-kill] [--pending 1000000]
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 
 /* The built program as a process: its exit codes, its one line on stdout, its one line of complaint. */
 
-const program = join(__dirname, '..', '..', 'packages', 'broker', 'dist', 'main.js');
+const program = join(__dirname, '..', '..', 'packages', 'broker', 'bundle', 'main.js');
 let directory: string;
 const children = new Set<ChildProcess>();
 

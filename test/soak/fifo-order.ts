@@ -3,7 +3,7 @@
  * while the leader is killed again and again. Every batch is checked here before it is acknowledged: a message whose
  * predecessor in its group was not handed out before is a broken order. At the end nothing may be missing.
  *
- *   npx tsc -b && node .build/test/soak/fifo-order.js [--messages 1000000] [--groups 1000] [--consumers 8] [--queues 64]
+ *   npm run build && node .build/test/soak/fifo-order.js [--messages 1000000] [--groups 1000] [--consumers 8] [--queues 64]
  *     [--kill-every 10] [--restart-every 5]
  *
  * Consumers are processes of their own; every eighth end is a SIGKILL of the process, the others a clean goodbye of the

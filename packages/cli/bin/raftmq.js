@@ -6,14 +6,14 @@ const { existsSync } = require('node:fs');
 const { resolve } = require('node:path');
 
 const MAINS = {
-  namesrv: '../../namesrv/dist/main.js',
-  broker: '../../broker/dist/main.js',
-  sim: '../../testkit/dist/sim/main.js',
+  namesrv: '../../namesrv/bundle/main.js',
+  broker: '../../broker/bundle/main.js',
+  sim: '../../testkit/bundle/main.js',
 };
 
 const [first = '', ...rest] = process.argv.slice(2);
 const mapped = Object.hasOwn(MAINS, first);
-const path = resolve(__dirname, mapped ? MAINS[first] : '../dist/main.js');
+const path = resolve(__dirname, mapped ? MAINS[first] : '../bundle/main.js');
 
 // A node of `raftmq dev` ends with its parent, however the parent ends: the pipe on stdin closes with it.
 if (process.env.RAFTMQ_STOP_WITH_PARENT === '1') {

@@ -7,8 +7,7 @@ import { type ClusterPlan, planCluster } from '../dev/plan.js';
 import { loopbackPortIsFree, PortAllocator } from '../dev/ports.js';
 import { clusterServes } from '../dev/readiness.js';
 import { ClusterStartError, Supervisor } from '../dev/supervisor.js';
-
-const LAUNCHER = resolve(__dirname, '../../bin/raftmq.js');
+import { LAUNCHER } from '../launcher.js';
 
 /** `raftmq dev`. */
 export const devCommand: Command = {

@@ -1,0 +1,7 @@
+const { execFileSync } = require('node:child_process');
+const { join } = require('node:path');
+
+/** Bundles the programs before tests that start them. */
+module.exports = () => {
+  execFileSync(process.execPath, [join(__dirname, '..', 'scripts', 'bundle.mjs')]);
+};
