@@ -22,9 +22,21 @@ export function readInt64(buffer: Buffer, at: number): number {
 /** Writes a safe integer as a signed big-endian 64-bit value; returns the offset behind it. */
 export function writeInt64(buffer: Buffer, value: number, at: number): number {
   const high = Math.floor(value / TWO_32);
-  buffer.writeInt32BE(high, at);
-  buffer.writeUInt32BE(value - high * TWO_32, at + 4);
-  return at + 8;
+  writeInt32(buffer, high, at);
+  return writeInt32(buffer, value - high * TWO_32, at + 4);
+}
+
+/**
+ * Writes the lower 32 bits of a safe integer, big-endian; returns the offset behind them. The bytes have to lie inside the
+ * buffer: unlike the methods of Buffer, which check much more, it looks at the last one only.
+ */
+export function writeInt32(buffer: Buffer, value: number, at: number): number {
+  if (at + 4 > buffer.length) throw new AssertionFailure(`no room for 4 bytes at ${at}`);
+  buffer[at] = value >>> 24;
+  buffer[at + 1] = value >>> 16;
+  buffer[at + 2] = value >>> 8;
+  buffer[at + 3] = value;
+  return at + 4;
 }
 
 /** Bytes that {@link writeVarint} needs for `value` (0 .. 2^53-1). */

@@ -1,5 +1,5 @@
 export { assert, assertSafeInteger, AssertionFailure } from './assert.js';
-export { crc32, readInt64, varintSizeBytes, writeInt64, writeVarint } from './bytes.js';
+export { crc32, readInt64, varintSizeBytes, writeInt32, writeInt64, writeVarint } from './bytes.js';
 export { systemClock, type CancelTimer, type Clock } from './clock.js';
 export {
   bytes,

@@ -1,3 +1,4 @@
+import { type StoredView } from '@raftmq/protocol';
 import { type Entry, type LogStorage } from '@raftmq/raft';
 
 /** A key-value engine with ordered keys and atomic batches. RocksDB in production, memory in the simulator. */
@@ -51,8 +52,8 @@ export interface LogByPosition {
 
 /** Takes what messages and commands can be found by. Positions never go down. */
 export interface TermSink {
-  /** Every id and key of a stored message. `record` begins with the record, and lies at `position`. */
-  message(record: Buffer, position: number): void;
+  /** Every id and key of a stored message whose record lies at `position`. The view is the caller's, for the next one. */
+  message(message: StoredView, position: number): void;
   /** A command in the entry at `position` names the message with this id. */
   messageId(messageId: string, position: number): void;
   /** A command in the entry at `position` is about these offsets of a queue. */

@@ -143,8 +143,6 @@ export {
 export {
   decodeStoredMessage,
   isStoredMessage,
-  locateMessageId,
-  newByteRange,
   storedBody,
   storedBodyCrc,
   storedBodySizeBytes,
@@ -164,9 +162,9 @@ export {
   storedLiteTopic,
   storedTag,
   storedTopic,
-  storedTopicStart,
   type StoredMessage,
 } from './codec/stored-fields.js';
+export { StoredView } from './codec/stored-view.js';
 export {
   formatStoredHost,
   parseStoredHost,

@@ -1,4 +1,4 @@
-import { assert, crc32, MqError, readInt64, writeInt64 } from '@raftmq/base';
+import { assert, crc32, MqError, readInt64, writeInt32, writeInt64 } from '@raftmq/base';
 
 /**
  * A queue file holds the index entries of a run of offsets of one queue:
@@ -30,8 +30,9 @@ export function writeQueueEntry(
   tagHash: number,
 ): void {
   writeInt64(target, position, at);
-  target.writeInt32BE(sizeBytes, at + 8);
-  writeInt64(target, tagHash, at + 12);
+  writeInt32(target, sizeBytes, at + 8);
+  writeInt32(target, tagHash < 0 ? -1 : 0, at + 12);
+  writeInt32(target, tagHash, at + 16);
 }
 
 export function queueFileHeader(fromOffset: number): Buffer {

@@ -26,6 +26,7 @@ export class FileQueueIndex implements QueueIndex {
   readonly #directory: string;
   readonly #entriesPerFile: number;
   readonly #topics = new Map<string, Map<number, Queue>>();
+  #last: { readonly topic: string; readonly queueId: number; readonly queue: Queue } | null = null;
   #flushing: Promise<void> = Promise.resolve();
 
   private constructor(options: FileQueueIndexOptions) {
@@ -74,17 +75,7 @@ export class FileQueueIndex implements QueueIndex {
     sizeBytes: number,
     tagHash: number,
   ): void {
-    let queue = this.#topics.get(topic)?.get(queueId);
-    if (queue === undefined) {
-      queue = new Queue(
-        this.#queueDirectory(topic, queueId),
-        this.#files,
-        this.#entriesPerFile,
-        [],
-        0,
-      );
-      this.#queuesOf(topic).set(queueId, queue);
-    }
+    const queue = this.#queueOf(topic, queueId);
     if (queueOffset < queue.maxOffset) return;
     if (queue.empty && queueOffset > queue.maxOffset) queue.startAt(queueOffset);
     assert(queueOffset === queue.maxOffset, `queue offsets of ${topic}/${queueId} are dense`);
@@ -117,6 +108,7 @@ export class FileQueueIndex implements QueueIndex {
     const queues = this.#topics.get(topic);
     if (queues === undefined) return;
     this.#topics.delete(topic);
+    this.#last = null;
     this.#flushing = this.#flushing.then(async () => {
       for (const queue of queues.values()) await queue.remove();
       await this.#files.disk.removeDirectory(`${this.#directory}/${topicDirectory(topic)}`);
@@ -150,6 +142,21 @@ export class FileQueueIndex implements QueueIndex {
         await queue.flush();
       }
     }
+  }
+
+  /** Messages of a queue come in runs: it is looked up for the first one. */
+  #queueOf(topic: string, queueId: number): Queue {
+    const last = this.#last;
+    if (last !== null && last.queueId === queueId && last.topic === topic) return last.queue;
+    const queues = this.#queuesOf(topic);
+    let queue = queues.get(queueId);
+    if (queue === undefined) {
+      const directory = this.#queueDirectory(topic, queueId);
+      queue = new Queue(directory, this.#files, this.#entriesPerFile, [], 0);
+      queues.set(queueId, queue);
+    }
+    this.#last = { topic, queueId, queue };
+    return queue;
   }
 
   #queuesOf(topic: string): Map<number, Queue> {

@@ -1,3 +1,4 @@
+import { type StoredView } from '@raftmq/protocol';
 import { type TermSink } from '../ports.js';
 import { PairBuffer } from './pair-buffer.js';
 import { RunDamaged, RunFile, type PairQuery } from './run-file.js';
@@ -108,8 +109,8 @@ export class MessageIndex implements TermSink {
     return this.#store.runCount;
   }
 
-  message(record: Buffer, position: number): void {
-    if (position >= this.#end) this.#collector.message(record, position);
+  message(message: StoredView, position: number): void {
+    if (position >= this.#end) this.#collector.message(message, position);
   }
 
   messageId(messageId: string, position: number): void {

@@ -1,10 +1,4 @@
-import {
-  KEY_SEPARATOR,
-  propertyName,
-  propertyNameHash,
-  storedProperties,
-  storedTopicStart,
-} from '@raftmq/protocol';
+import { KEY_SEPARATOR, type StoredView } from '@raftmq/protocol';
 import { type TermSink } from '../ports.js';
 import { type PairBuffer } from './pair-buffer.js';
 import { TermHash, termKind } from './term-hash.js';
@@ -17,12 +11,6 @@ export const OFFSETS_PER_RANGE = 16;
 export const STRIPE_SIZE_BYTES = 256 * 1024;
 const RECENT_SLOTS = 4_096;
 
-const idName = Buffer.from(propertyName.UNIQ_KEY);
-const idHash = propertyNameHash(propertyName.UNIQ_KEY);
-const keysName = Buffer.from(propertyName.KEYS);
-const keysHash = propertyNameHash(propertyName.KEYS);
-const exactName = Buffer.from(propertyName.EXACT_KEYS);
-const exactHash = propertyNameHash(propertyName.EXACT_KEYS);
 const SPACE = 0x20;
 const EXACT_SEPARATOR = KEY_SEPARATOR.charCodeAt(0);
 
@@ -54,24 +42,10 @@ export class TermCollector implements TermSink {
     this.#lastStripe = -1;
   }
 
-  message(record: Buffer, position: number): void {
-    const properties = storedProperties(record);
-    let keysStart = 0;
-    let keysEnd = 0;
-    let separator = SPACE;
-    while (properties.next()) {
-      if (properties.nameIs(idName, idHash)) {
-        this.#addId(record, properties.valueStart, properties.valueEnd, position);
-      } else if (properties.nameIs(exactName, exactHash)) {
-        keysStart = properties.valueStart;
-        keysEnd = properties.valueEnd;
-        separator = EXACT_SEPARATOR;
-      } else if (separator === SPACE && properties.nameIs(keysName, keysHash)) {
-        keysStart = properties.valueStart;
-        keysEnd = properties.valueEnd;
-      }
-    }
-    if (keysEnd > keysStart) this.#addKeys(record, keysStart, keysEnd, separator, position);
+  message(message: StoredView, position: number): void {
+    const { bytes, idStart, idEnd } = message;
+    if (idEnd > idStart) this.#addId(bytes, idStart, idEnd, position);
+    if (message.keysEnd > message.keysStart) this.#addKeys(message, position);
   }
 
   messageId(messageId: string, position: number): void {
@@ -117,18 +91,18 @@ export class TermCollector implements TermSink {
     this.#buffer.add(hash.high, hash.low, position);
   }
 
-  #addKeys(record: Buffer, start: number, end: number, separator: number, position: number): void {
-    const topicStart = storedTopicStart(record);
-    const topicEnd = topicStart + record[topicStart - 1]!;
+  #addKeys(message: StoredView, position: number): void {
+    const { bytes, topicStart, topicEnd, keysEnd } = message;
+    const separator = message.keysExact ? EXACT_SEPARATOR : SPACE;
     const hash = this.#hash;
     let left = KEYS_PER_MESSAGE_MAX;
-    for (let at = start; at < end && left > 0;) {
+    for (let at = message.keysStart; at < keysEnd && left > 0;) {
       let keyEnd = at;
-      while (keyEnd < end && record[keyEnd] !== separator) keyEnd++;
+      while (keyEnd < keysEnd && bytes[keyEnd] !== separator) keyEnd++;
       if (keyEnd > at) {
         hash.start(termKind.key);
-        hash.bytes(record, topicStart, topicEnd);
-        hash.bytes(record, at, keyEnd);
+        hash.bytes(bytes, topicStart, topicEnd);
+        hash.bytes(bytes, at, keyEnd);
         hash.finish();
         this.#buffer.add(hash.high, hash.low, position);
         left--;

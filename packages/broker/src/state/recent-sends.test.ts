@@ -1,12 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
-import { prepareStoredMessage, writeStoredMessage } from '@raftmq/protocol';
+import { prepareStoredMessage, StoredView, writeStoredMessage } from '@raftmq/protocol';
 import { nameSalt } from './id-hash.js';
 import { RecentSends } from './recent-sends.js';
 
 const salt = nameSalt('T');
 const seed = Buffer.alloc(8, 3);
 
-function record(messageId: string): Buffer {
+function record(messageId: string): StoredView {
   const message = {
     messageId,
     body: Buffer.from('body'),
@@ -23,15 +23,17 @@ function record(messageId: string): Buffer {
   const bytes = Buffer.alloc(prepared.sizeBytes);
   const at = { queueId: 0, queueOffset: 0, physicalOffset: 0, storeTimestampMs: 0 };
   writeStoredMessage(bytes, 0, prepared, at);
-  return bytes;
+  const view = new StoredView();
+  view.read(bytes, 0, bytes.length);
+  return view;
 }
 
 /** Positions of a message id within the window. */
 function places(recent: RecentSends, messageId: string, nowMs: number): number[] {
   const { high, low } = recent.hashOf(salt, messageId);
   const pairs = recent.places(high, low, nowMs);
-  const { length } = record(messageId);
-  for (let i = 1; i < pairs.length; i += 2) expect(pairs[i]).toBe(length);
+  const { sizeBytes } = record(messageId);
+  for (let i = 1; i < pairs.length; i += 2) expect(pairs[i]).toBe(sizeBytes);
   expect(recent.has(high, low, nowMs)).toBe(pairs.length > 0);
   return pairs.filter((_, i) => i % 2 === 0);
 }

@@ -1,4 +1,4 @@
-import { locateMessageId, newByteRange } from '@raftmq/protocol';
+import { type StoredView } from '@raftmq/protocol';
 import { IdHash } from './id-hash.js';
 import { IdTable } from './id-table.js';
 
@@ -26,7 +26,6 @@ export class RecentSends {
   readonly #countMax: number;
   readonly #windowMs: number;
   readonly #hash: IdHash;
-  readonly #id = newByteRange();
 
   /** @param seed at least 8 random bytes, so that nobody can choose ids with equal hashes */
   constructor(limits: RecentSendsLimits, seed: Buffer) {
@@ -54,15 +53,15 @@ export class RecentSends {
    * @param salt of its topic, see `nameSalt`
    * @param position where the record begins in the log
    */
-  add(salt: number, record: Buffer, position: number, storeTimestampMs: number): void {
-    const id = this.#id;
-    if (!locateMessageId(record, id)) return;
+  add(salt: number, message: StoredView, position: number, storeTimestampMs: number): void {
+    const { idStart, idEnd } = message;
+    if (idEnd === idStart) return;
     const hash = this.#hash;
-    hash.ofBytes(salt, record, id.start, id.end);
+    hash.ofBytes(salt, message.bytes, idStart, idEnd);
     let table = this.#tables[0]!;
     if (table.isFull) table = this.#tableWithRoom(storeTimestampMs);
     const stamp = Math.floor(storeTimestampMs / 1000);
-    table.add(hash.high, hash.low, stamp, record.length, position);
+    table.add(hash.high, hash.low, stamp, message.sizeBytes, position);
   }
 
   /** The hash of a message id: valid until the next call of any method. */

@@ -1,12 +1,6 @@
 import { MqError, type Logger } from '@raftmq/base';
 import { type CommitLogReader, type QueueIndex, type StateStore } from '@raftmq/broker-store';
-import {
-  isStoredMessage,
-  storedLiteTopic,
-  storedQueueId,
-  storedQueueOffset,
-  storedTopic,
-} from '@raftmq/protocol';
+import { isStoredMessage, StoredView } from '@raftmq/protocol';
 import { ENTRY_HEADER_SIZE_BYTES, entryType, type Entry, type LogStorage } from '@raftmq/raft';
 import { decodeCommand, isCommandOfKind } from './commands/index.js';
 import { indexHash } from './index-hash.js';
@@ -138,23 +132,17 @@ async function refillFrom(entry: Entry, refill: Refill, queueIndex: QueueIndex):
   if (entry.type !== entryType.records) return;
   const { topics, lite, deleted } = refill;
   const { frame } = entry;
+  const message = new StoredView();
   let at = ENTRY_HEADER_SIZE_BYTES;
   for (let left = entry.recordCount; left > 0; left--) {
     const sizeBytes = frame.readUInt32BE(at);
     if (isStoredMessage(frame, at)) {
-      const record = frame.subarray(at, at + sizeBytes);
-      const topic = storedTopic(record);
+      message.read(frame, at, sizeBytes);
+      const topic = message.topic();
       if (topics.has(topic) && !deleted.has(topic)) {
-        const hash = indexHash(record, lite.has(topic) ? storedLiteTopic(record) : null);
-        const position = entry.position + at;
-        queueIndex.append(
-          topic,
-          storedQueueId(record),
-          storedQueueOffset(record),
-          position,
-          sizeBytes,
-          hash,
-        );
+        const hash = indexHash(message, lite.has(topic) ? message.liteTopic() : null);
+        const { queueId, queueOffset } = message;
+        queueIndex.append(topic, queueId, queueOffset, entry.position + at, sizeBytes, hash);
       }
     } else if (isCommandOfKind(frame, at, 'put-topic', 'delete-topic')) {
       const command = decodeCommand(frame, at, sizeBytes);

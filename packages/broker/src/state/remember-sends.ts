@@ -1,5 +1,5 @@
 import { isMqError, type Logger } from '@raftmq/base';
-import { isStoredMessage, storedTopic } from '@raftmq/protocol';
+import { isStoredMessage, StoredView } from '@raftmq/protocol';
 import { ENTRY_HEADER_SIZE_BYTES, entryEnd, entryType, type Entry } from '@raftmq/raft';
 import { type RecentSends } from './recent-sends.js';
 import { type Tables } from './tables.js';
@@ -63,15 +63,16 @@ function readTail(recent: RecentSends, options: RememberOptions): number {
 function rememberEntry(recent: RecentSends, tables: Tables, entry: Entry): void {
   if (entry.type !== entryType.records) return;
   const { frame, storeTimestampMs } = entry;
+  const message = new StoredView();
   let at = ENTRY_HEADER_SIZE_BYTES;
   for (let left = entry.recordCount; left > 0; left--) {
     const sizeBytes = frame.readUInt32BE(at);
     if (isStoredMessage(frame, at)) {
-      const record = frame.subarray(at, at + sizeBytes);
+      message.read(frame, at, sizeBytes);
       // Of a topic that is deleted by now nothing is asked for.
-      const topic = tables.topics.get(storedTopic(record));
+      const topic = tables.topics.get(message.topic());
       if (topic !== undefined) {
-        recent.add(topic.idSalt, record, entry.position + at, storeTimestampMs);
+        recent.add(topic.idSalt, message, entry.position + at, storeTimestampMs);
       }
     }
     at += sizeBytes;

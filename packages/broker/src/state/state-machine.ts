@@ -1,13 +1,7 @@
 import { createHash } from 'node:crypto';
 import { assert, MqError } from '@raftmq/base';
 import { type QueueIndex } from '@raftmq/broker-store';
-import {
-  isStoredMessage,
-  storedLiteTopic,
-  storedQueueId,
-  storedQueueOffset,
-  storedTopic,
-} from '@raftmq/protocol';
+import { isStoredMessage, StoredView } from '@raftmq/protocol';
 import {
   ENTRY_HEADER_SIZE_BYTES,
   entryEnd,
@@ -69,6 +63,9 @@ export class BrokerStateMachine implements StateMachine {
   readonly #queueIndex: QueueIndex;
   readonly #onFatal: (error: unknown) => void;
   readonly #context: { -readonly [K in keyof ApplyContext]: ApplyContext[K] };
+  readonly #view = new StoredView();
+  /** Of the message applied last; null when topics changed since. */
+  #lastTopic: TopicRow | null = null;
   #appliedIndex: number;
   #appliedBytes = 0;
   #topicsVersion = 1;
@@ -235,9 +232,10 @@ export class BrokerStateMachine implements StateMachine {
   #applyRecord(entry: Entry, at: number, sizeBytes: number): unknown {
     const { frame } = entry;
     if (isStoredMessage(frame, at)) {
-      const record = frame.subarray(at, at + sizeBytes);
-      this.#terms?.message(record, entry.position + at);
-      return this.#applyMessage(record, entry.position + at);
+      const message = this.#view;
+      message.read(frame, at, sizeBytes);
+      this.#terms?.message(message, entry.position + at);
+      return this.#applyMessage(message, entry.position + at);
     }
     if (isCommandMagic(frame.readUInt32BE(at + 4))) {
       this.probe.commandsApplied++;
@@ -252,30 +250,38 @@ export class BrokerStateMachine implements StateMachine {
   }
 
   /** @returns the message's queue offset, or the error that its sender gets */
-  #applyMessage(record: Buffer, position: number): number | MqError {
-    const name = storedTopic(record);
-    const topic = this.tables.topics.get(name);
-    if (topic === undefined) {
+  #applyMessage(message: StoredView, position: number): number | MqError {
+    const topic = this.#topicOf(message);
+    if (topic === null) {
       this.probe.messagesDropped++;
       return new MqError(
         'TOPIC_NOT_FOUND',
-        `topic ${name} was deleted before the message was stored`,
+        `topic ${message.topic()} was deleted before the message was stored`,
       );
     }
-    const queueOffset = storedQueueOffset(record);
-    const queue = this.tables.queue(topic, storedQueueId(record));
-    assert(queueOffset === queue.endOffset, `queue offsets of ${queue.key} are dense`);
-    const liteName = topic.config.type === 'LITE' ? storedLiteTopic(record) : null;
-    const tagHash = indexHash(record, liteName);
-    this.#queueIndex.append(name, queue.queueId, queueOffset, position, record.length, tagHash);
-    queue.append(position, record.length, tagHash);
+    const { name, type } = topic.config;
+    const { queueId, queueOffset, sizeBytes } = message;
+    const queue = this.tables.queue(topic, queueId);
+    assert(queueOffset === queue.endOffset, 'queue offsets are dense');
+    const liteName = type === 'LITE' ? message.liteTopic() : null;
+    const tagHash = indexHash(message, liteName);
+    this.#queueIndex.append(name, queueId, queueOffset, position, sizeBytes, tagHash);
+    queue.append(position, sizeBytes, tagHash);
     this.tables.changed(queue);
     this.tables.arrived(topic);
-    if (liteName !== null) this.#applyLite(topic, liteName, queue.queueId, queueOffset);
-    this.recentSends?.add(topic.idSalt, record, position, this.#context.nowMs);
+    if (liteName !== null) this.#applyLite(topic, liteName, queueId, queueOffset);
+    this.recentSends?.add(topic.idSalt, message, position, this.#context.nowMs);
     this.probe.messagesApplied++;
-    this.probe.messageBytesApplied += record.length;
+    this.probe.messageBytesApplied += sizeBytes;
     return queueOffset;
+  }
+
+  /** Messages of a topic come in runs: no name is read, nor looked up, twice in a row. */
+  #topicOf(message: StoredView): TopicRow | null {
+    const last = this.#lastTopic;
+    if (last !== null && message.isOfTopic(last.config.name)) return last;
+    this.#lastTopic = this.tables.topics.get(message.topic()) ?? null;
+    return this.#lastTopic;
   }
 
   #applyLite(topic: TopicRow, name: string, queueId: number, queueOffset: number): void {
@@ -287,6 +293,7 @@ export class BrokerStateMachine implements StateMachine {
   }
 
   #topicChanged(name: string, deleted: boolean): void {
+    this.#lastTopic = null;
     this.#topicsVersion++;
     if (deleted) {
       this.#doomed.add(name);

@@ -1,5 +1,5 @@
 import { type TermSink } from '@raftmq/broker-store';
-import { isStoredMessage } from '@raftmq/protocol';
+import { isStoredMessage, StoredView } from '@raftmq/protocol';
 import { ENTRY_HEADER_SIZE_BYTES, entryType, type Entry } from '@raftmq/raft';
 import { commandTerms, decodeCommand, isCommandMagic } from './commands/index.js';
 
@@ -13,11 +13,13 @@ export interface AppliedTermSink extends TermSink {
 export function collectTerms(entry: Entry, sink: TermSink): void {
   if (entry.type !== entryType.records) return;
   const { frame } = entry;
+  const message = new StoredView();
   let at = ENTRY_HEADER_SIZE_BYTES;
   for (let left = entry.recordCount; left > 0; left--) {
     const sizeBytes = frame.readUInt32BE(at);
     if (isStoredMessage(frame, at)) {
-      sink.message(frame.subarray(at, at + sizeBytes), entry.position + at);
+      message.read(frame, at, sizeBytes);
+      sink.message(message, entry.position + at);
     } else if (isCommandMagic(frame.readUInt32BE(at + 4))) {
       commandTerms(decodeCommand(frame, at, sizeBytes), sink, entry.position);
     }

@@ -83,11 +83,6 @@ export function storedTopic(record: Buffer): string {
   return record.toString('latin1', at + 1, at + 1 + record[at]!);
 }
 
-/** First byte of the topic's name; its length is the byte in front of it. */
-export function storedTopicStart(record: Buffer): number {
-  return topicLengthAt(record) + 1;
-}
-
 /** `ip:port` of the broker that stored the message. */
 export function storedStoreHost(record: Buffer): string {
   return formatStoredHost(
@@ -136,52 +131,6 @@ export function storedLiteTopic(record: Buffer): string | null {
 /** The client's message id, null when the record has none. */
 export function storedMessageId(record: Buffer): string | null {
   return findProperty(record, idName, idNameHash);
-}
-
-/** A piece of a buffer; `end` is exclusive. */
-export interface ByteRange {
-  start: number;
-  end: number;
-}
-
-/** A range to be filled. */
-export function newByteRange(): ByteRange {
-  return { start: 0, end: 0 };
-}
-
-const idPrefix = Buffer.from(`${propertyName.UNIQ_KEY}\x01`);
-
-/**
- * Finds the bytes of the client's message id without making a string of them: at once in what this broker wrote, where
- * it is the first property, else by looking for it.
- * @returns false, and `range` is as before, when the record has no id
- */
-export function locateMessageId(record: Buffer, range: ByteRange): boolean {
-  const topicAt = topicLengthAt(record);
-  const at = topicAt + 1 + record[topicAt]!;
-  const end = at + 2 + record.readUInt16BE(at);
-  const start = at + 2 + idPrefix.length;
-  let i = 0;
-  while (i < idPrefix.length && record[at + 2 + i] === idPrefix[i]) i++;
-  if (i < idPrefix.length || start >= end) return searchMessageId(record, range);
-  let to = start;
-  while (to < end && record[to] !== 2) to++;
-  if (to === start) return false;
-  range.start = start;
-  range.end = to;
-  return true;
-}
-
-function searchMessageId(record: Buffer, range: ByteRange): boolean {
-  const cursor = storedProperties(record);
-  let found = false;
-  while (cursor.next()) {
-    if (!cursor.nameIs(idName, idNameHash) || cursor.valueStart === cursor.valueEnd) continue;
-    range.start = cursor.valueStart;
-    range.end = cursor.valueEnd;
-    found = true;
-  }
-  return found;
 }
 
 function findProperty(record: Buffer, name: Buffer, hash: number): string | null {

@@ -1,4 +1,4 @@
-import { assert, crc32, MqError, writeInt64 } from '@raftmq/base';
+import { assert, crc32, MqError, writeInt32, writeInt64 } from '@raftmq/base';
 import { type PublishMessage } from '../model/message.js';
 import {
   KEY_SEPARATOR,
@@ -171,21 +171,21 @@ export function writeStoredMessage(
 ): number {
   const end = at + prepared.sizeBytes;
   assert(end <= target.length, 'the record fits into its frame');
-  target.writeUInt32BE(prepared.sizeBytes, at);
-  target.writeUInt32BE(STORED_MESSAGE_MAGIC, at + 4);
-  target.writeUInt32BE(prepared.bodyCrc, at + 8);
-  target.writeInt32BE(placement.queueId, at + 12);
-  target.writeInt32BE(0, at + 16);
+  writeInt32(target, prepared.sizeBytes, at);
+  writeInt32(target, STORED_MESSAGE_MAGIC, at + 4);
+  writeInt32(target, prepared.bodyCrc, at + 8);
+  writeInt32(target, placement.queueId, at + 12);
+  writeInt32(target, 0, at + 16);
   writeInt64(target, placement.queueOffset, at + 20);
   writeInt64(target, placement.physicalOffset, at + 28);
-  target.writeInt32BE(prepared.sysFlag, at + 36);
+  writeInt32(target, prepared.sysFlag, at + 36);
   writeInt64(target, prepared.bornTimestampMs, at + 40);
   let to = copySmall(prepared.bornHost.bytes, target, at + 48);
   to = writeInt64(target, placement.storeTimestampMs, to);
   to = copySmall(prepared.storeHost.bytes, target, to);
-  to = target.writeInt32BE(prepared.reconsumeTimes, to);
+  to = writeInt32(target, prepared.reconsumeTimes, to);
   to = writeInt64(target, prepared.preparedTransactionOffset, to);
-  to = target.writeInt32BE(prepared.body.length, to);
+  to = writeInt32(target, prepared.body.length, to);
   to += prepared.body.copy(target, to);
   target[to++] = prepared.topicSizeBytes;
   to += writeText(target, to, prepared.topic, prepared.topicSizeBytes);

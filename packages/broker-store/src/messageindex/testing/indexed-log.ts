@@ -1,5 +1,10 @@
 import { silentLogger, type CancelTimer, type Clock, type Disk, nodeDisk } from '@raftmq/base';
-import { prepareStoredMessage, writeStoredMessage, type PublishMessage } from '@raftmq/protocol';
+import {
+  prepareStoredMessage,
+  StoredView,
+  writeStoredMessage,
+  type PublishMessage,
+} from '@raftmq/protocol';
 import {
   ENTRY_HEADER_SIZE_BYTES,
   entryEnd,
@@ -121,10 +126,12 @@ export class IndexedLog implements IndexLog {
 
   /** Gives an entry to a sink as the state machine does. */
   collect = (entry: Entry, sink: TermSink): void => {
+    const view = new StoredView();
     let at = ENTRY_HEADER_SIZE_BYTES;
     for (let left = entry.recordCount; left > 0; left--) {
       const sizeBytes = entry.frame.readUInt32BE(at);
-      sink.message(entry.frame.subarray(at, at + sizeBytes), entry.position + at);
+      view.read(entry.frame, at, sizeBytes);
+      sink.message(view, entry.position + at);
       at += sizeBytes;
     }
     for (const { fromOffset, count } of this.plans[entry.index - 1]!.ranges)
