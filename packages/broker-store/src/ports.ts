@@ -38,6 +38,11 @@ export interface CommitLogReader extends LogStorage {
   cachedRecord(position: number, sizeBytes: number): Buffer | null;
   /** The record at `position`, from memory or disk; null when it is no longer held. */
   readRecord(position: number, sizeBytes: number): Promise<Buffer | null>;
+  /**
+   * Resolves when everything appended before this call would survive a power cut, also with ASYNC_FLUSH.
+   * @throws MqError DISK_FAILED as `append`
+   */
+  makeDurable(): Promise<void>;
 }
 
 /** Access to the log by position, for those who come from an index. */

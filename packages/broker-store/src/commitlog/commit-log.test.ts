@@ -277,4 +277,38 @@ describe('ASYNC_FLUSH', () => {
     await log.close();
     expect(disk.notes).toHaveLength(before);
   });
+
+  it('makes durable what was appended so far when asked to, without waiting for the interval', async () => {
+    const disk = new NotingDisk();
+    const log = await fixture.open(flags, disk);
+    const entries = makeEntries({ count: 2 });
+    const append = log.append(entries.slice(0, 1));
+    await log.makeDurable();
+    expect(log.durablePosition).toBe(entryEnd(entries[0]!));
+    await append;
+    const before = disk.notes.length;
+    await log.makeDurable();
+    expect(disk.notes).toHaveLength(before);
+    // A replaced tail that ends where the durable one did is not durable yet.
+    void log.append(makeEntries({ count: 1, term: 2, payloadBytes: 9 }));
+    const again = makeEntries({ count: 1, term: 3 });
+    void log.append(again);
+    expect(log.endPosition).toBe(log.durablePosition);
+    disk.notes.length = 0;
+    await log.makeDurable();
+    expect(disk.notes.slice(-2)).toEqual(['write 0', 'sync 0']);
+    expect(frames(readAll(log))).toEqual(frames(again));
+    await log.close();
+  });
+
+  it('tells those who asked for a sync that it failed, and those who ask later', async () => {
+    const disk = new NotingDisk();
+    const log = await fixture.open(flags, disk);
+    disk.failAt = (note) => note === 'sync 0';
+    await log.append(makeEntries({ count: 1 }));
+    await expect(log.makeDurable()).rejects.toMatchObject({ code: 'DISK_FAILED' });
+    expect(fixture.failures).toHaveLength(1);
+    await expect(log.makeDurable()).rejects.toBe(log.failure);
+    await log.close();
+  });
 });

@@ -193,6 +193,14 @@ export class CommitLog implements CommitLogReader, LogByPosition {
     return new Promise((resolve, reject) => this.#enqueue(entries, resolve, reject));
   }
 
+  makeDurable(): Promise<void> {
+    assert(this.#closing === null, 'a closed log is durable already');
+    if (this.#writer.failure !== null) return Promise.reject(this.#writer.failure);
+    return new Promise((resolve, reject) =>
+      this.#writer.enqueue({ kind: 'sync', resolve, reject }),
+    );
+  }
+
   cachedRecord(position: number, sizeBytes: number): Buffer | null {
     if (position < this.firstPosition) return null;
     const entry = this.#hot.holding(position) ?? this.#cold.holding(position);

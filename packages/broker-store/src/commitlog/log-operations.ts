@@ -30,8 +30,15 @@ export interface MarkOperation {
   readonly kind: 'mark';
 }
 
+/** Makes everything that was handed over before durable. */
+export interface SyncOperation {
+  readonly kind: 'sync';
+  readonly resolve: () => void;
+  readonly reject: (error: MqError) => void;
+}
+
 /** Everything the writer does, in the order it was asked for. */
-export type Operation = WriteOperation | CutOperation | MarkOperation;
+export type Operation = WriteOperation | CutOperation | MarkOperation | SyncOperation;
 
 /** Appends the frames of an operation to `frames`. */
 export function pushFrames(frames: Buffer[], operation: WriteOperation): void {

@@ -12,6 +12,7 @@ import {
   pushFrames,
   type CutOperation,
   type Operation,
+  type SyncOperation,
   type WriteOperation,
 } from './log-operations.js';
 import { storeSidecar } from './sealed-index.js';
@@ -77,7 +78,7 @@ export class LogWriter {
   #durableEnd: number;
   #busy = false;
   #run: Promise<void> = Promise.resolve();
-  /** A roll or a cut is on its way: no flush beside it. */
+  /** A roll, a cut or a sync is on its way: no flush beside it. */
   #exclusive = false;
   #background: Promise<void> | null = null;
   #cancelTimer: CancelTimer | null = null;
@@ -101,7 +102,7 @@ export class LogWriter {
     return this.#durableEnd;
   }
 
-  enqueue(operation: WriteOperation | CutOperation): void {
+  enqueue(operation: WriteOperation | CutOperation | SyncOperation): void {
     assert(this.#failure === null && !this.#closed, 'a failed or closed log takes no operations');
     if (operation.kind === 'write') this.counters.pendingBytes += operation.sizeBytes;
     this.#operations.push(operation);
@@ -141,6 +142,7 @@ export class LogWriter {
       ) {
         if (next.kind === 'write') await this.#write(next);
         else if (next.kind === 'cut') await this.#exclusively(() => this.#cut(next));
+        else if (next.kind === 'sync') await this.#syncAll(next);
         else if (this.#durableEnd === this.#writtenEnd) await this.#markDurable();
       }
       this.#armTimer();
@@ -242,7 +244,18 @@ export class LogWriter {
     this.#durableEnd = end;
   }
 
-  /** Runs a roll or a cut after the flush in the background, and keeps the next one away meanwhile. */
+  async #syncAll({ resolve, reject }: SyncOperation): Promise<void> {
+    try {
+      await this.#exclusively(() => this.#makeDurable());
+    } catch (error) {
+      this.#fail(error, 'syncing');
+      reject(this.#failure!);
+      return;
+    }
+    resolve();
+  }
+
+  /** Runs a roll, a cut or a sync after the flush in the background, and keeps the next one away meanwhile. */
   async #exclusively(work: () => Promise<void>): Promise<void> {
     this.#exclusive = true;
     try {
@@ -381,6 +394,7 @@ export class LogWriter {
     for (const operation of batch) operation.reject?.(failure);
     for (let next = this.#operations.shift(); next !== undefined; next = this.#operations.shift()) {
       if (next.kind === 'write') next.reject?.(failure);
+      else if (next.kind === 'sync') next.reject(failure);
     }
     if (!first) return;
     this.#options.logger.fatal(

@@ -51,7 +51,7 @@ class Leader {
       state: this.state,
       queueIndex,
       stateStore,
-      log: { firstPosition: 0 },
+      log,
       clock,
       logger,
       settings: defaultsOf(stateSettings),

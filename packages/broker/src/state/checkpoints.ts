@@ -14,8 +14,7 @@ export interface CheckpointsOptions {
   readonly queueIndex: QueueIndex;
   readonly messageIndex?: Pick<MessageIndex, 'dropBelow'>;
   readonly stateStore: StateStore;
-  /** For the position below which messages are gone. */
-  readonly log: Pick<CommitLogReader, 'firstPosition'>;
+  readonly log: Pick<CommitLogReader, 'firstPosition' | 'makeDurable'>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly settings: Omit<
@@ -28,8 +27,9 @@ export interface CheckpointsOptions {
 
 /**
  * Saves the changed rows together with the applied index: every now and then, early after much log, and at a clean stop.
- * Order of a checkpoint: rows are taken in one go, the queue index is synced, then rows and index go out in one batch.
- * So the queue files always reach at least as far as the saved rows say.
+ * Order of a checkpoint: rows are taken in one go, log and queue index are synced, then rows and index go out in one
+ * batch. So the queue files always reach at least as far as the saved rows say, and so does the log: an entry may be
+ * applied before it is on this replica's own disk, and rows that outlive it would count one that is gone.
  */
 export class Checkpoints {
   readonly #options: CheckpointsOptions;
@@ -120,6 +120,7 @@ export class Checkpoints {
     }
     this.#savedAppliedBytes = state.appliedBytes;
     const capture = state.capture();
+    await log.makeDurable();
     await queueIndex.flush();
     const { rows, cold } = capture;
     await stateStore.save(capture.appliedIndex, rows, cold);

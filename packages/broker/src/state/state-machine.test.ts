@@ -69,6 +69,7 @@ class Load {
   readonly node = new SingleNode(this.clock);
   readonly prng: Prng;
   readonly leader: Replica;
+  readonly log: MemoryLog;
   readonly offsets: NextOffsets;
   readonly leases: {
     name: { group: string; topic: string; queueId: number };
@@ -76,15 +77,18 @@ class Load {
     offset: number;
   }[] = [];
 
-  constructor(seed: number, leader: Replica) {
+  /** @param log as the leader's checkpoints know it; `node.log` has the entries */
+  constructor(seed: number, leader: Replica, log: MemoryLog) {
     this.prng = createPrng(seed);
     this.leader = leader;
+    this.log = log;
     this.offsets = new NextOffsets(leader.state.tables);
     this.node.machines.push(leader.state);
   }
 
   static async start(seed: number): Promise<Load> {
-    return new Load(seed, await open(new MemoryLog(), new ManualClock()));
+    const log = new MemoryLog();
+    return new Load(seed, await open(log, new ManualClock()), log);
   }
 
   propose(...records: readonly ProposedRecord[]): readonly unknown[] {
@@ -339,6 +343,20 @@ describe('the state machine', () => {
     await timed.stop();
     expect(timed.savedIndex).toBe(2);
     expect(checkpoints.savedIndex).toBe(0);
+  });
+
+  test('rows go out only when the log that they come from is durable', async () => {
+    const load = await Load.start(7);
+    load.step();
+    const { stateStore, checkpoints } = load.leader;
+    let durable!: () => void;
+    load.log.makeDurable = () => new Promise((resolve) => (durable = resolve));
+    const saved = checkpoints.save();
+    for (let i = 0; i < 20; i++) await Promise.resolve();
+    expect(stateStore.appliedIndex).toBe(0);
+    durable();
+    await saved;
+    expect(stateStore.appliedIndex).toBe(1);
   });
 
   test('a record of the future stops the replica', async () => {

@@ -234,6 +234,10 @@ export class MemoryLog {
 
   readonly firstPosition = 0;
 
+  makeDurable(): Promise<void> {
+    return Promise.resolve();
+  }
+
   termAt(index: number): number {
     return this.entries[index - 1]?.term ?? 0;
   }
