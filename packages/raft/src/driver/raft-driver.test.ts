@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { isMqError, MqError } from '@raftmq/base';
 import { ENTRY_HEADER_SIZE_BYTES, entryType } from '../core/entry.js';
-import { Group, TestProposal } from './testing/group.js';
+import { Group, TestProposal, type Member } from './testing/group.js';
 
 const codeOf = (promise: Promise<unknown>): Promise<string> =>
   promise.then(
@@ -261,6 +261,52 @@ describe('RaftDriver: the disk', () => {
     expect(leader.fatals).toHaveLength(1);
     expect(leader.machine.appliedIndex).toBe(appliedBefore);
     expect(doomed.outcome).toBe('open');
+  });
+
+  it('does not lead from a log that ends before what is applied', async () => {
+    const group = new Group(1, {}, { term: 1, votedFor: 0 }, [5]);
+    const [{ driver, fatals, machine }] = group.members as [Member];
+    await group.start();
+    await group.pass(3000);
+    expect(fatals).toMatchObject([{ code: 'LOG_CORRUPTED' }]);
+    expect(driver.role.writable).toBe(false);
+    expect(machine.appliedIndex).toBe(5);
+  });
+
+  it('stops instead of replacing what is applied; a log that was cut short grows again', async () => {
+    const source = new Group(1);
+    const leader = await source.startAndElect();
+    for (let i = 0; i < 4; i++) {
+      leader.driver.propose(new TestProposal());
+      await source.settle();
+    }
+    const { entries } = leader.log.memory;
+    expect(entries).toHaveLength(5);
+    const saved = { term: 1, votedFor: null };
+    // The first one has all and has applied it; the others lost the end, and elect without the first one.
+    const group = new Group(3, {}, saved, [5, 5, 0]);
+    const [first, second, third] = group.members as [Member, Member, Member];
+    first.log.memory.append(entries);
+    second.log.memory.append(entries.slice(0, 3));
+    third.log.memory.append(entries);
+    group.cut.add(0);
+    await group.start();
+    await group.until(() => third.driver.role.writable);
+    await group.pass(1000);
+    expect(second.fatals).toEqual([]);
+    expect(second.machine.appliedIndex).toBe(6);
+
+    const forgetful = new Group(3, {}, saved, [5]);
+    const members = forgetful.members;
+    members[0]!.log.memory.append(entries);
+    for (const other of members.slice(1)) other.log.memory.append(entries.slice(0, 3));
+    forgetful.cut.add(0);
+    await forgetful.start();
+    await forgetful.until(() => members.slice(1).some(({ driver }) => driver.role.writable));
+    forgetful.cut.clear();
+    await forgetful.pass(3000);
+    expect(members[0]!.fatals).toMatchObject([{ code: 'LOG_CORRUPTED' }]);
+    expect(members[0]!.log.memory.entries).toHaveLength(5);
   });
 
   it('starts in the term of its log when the saved one is older', async () => {

@@ -287,7 +287,8 @@ export class RaftDriver {
     const core = this.#core!;
     const effects: Effects = core.step(input, nowMs, this.#clock.wallMs());
     this.#committedThrough = effects.committedThrough;
-    const { sendNow, reads, admittedAt } = effects;
+    const { appends, sendNow, reads, admittedAt } = effects;
+    if (appends.length > 0) this.#checkApplied(appends[0]!.index, core.role === 'leader');
     if (admittedAt !== null) this.#admitted(admittedAt);
     if (effects.roleChanged) this.#publishRole(core);
     this.#disk.carryOut(effects, core.term);
@@ -295,6 +296,22 @@ export class RaftDriver {
     for (const result of reads) this.#reads.answered(result);
     this.#apply();
     if (reads.length > 0) this.#reads.applied(this.#applier.appliedIndex);
+  }
+
+  /**
+   * What is applied is committed, and is not replaced. It can be all the same when a majority forgot what it had
+   * acknowledged: after a power cut with ASYNC_FLUSH. This replica's state is then of a log that no longer is.
+   * A log that ends before what is applied may grow again from a leader, to the same entries; a leader's own may not.
+   */
+  #checkApplied(index: number, leads: boolean): void {
+    const { appliedIndex } = this.#applier;
+    if (index > appliedIndex || (!leads && index > this.#log.lastIndex)) return;
+    throw new MqError(
+      'LOG_CORRUPTED',
+      `the group writes entry ${index} anew, which this replica has applied already, through entry ${appliedIndex}: a majority lost ` +
+        'acknowledged entries. Remove the state directory of this replica, it is made again from the log; when the log no ' +
+        'longer has its beginning, start this replica with an empty data directory.',
+    );
   }
 
   #admitted(index: number): void {

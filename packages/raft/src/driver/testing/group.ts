@@ -185,9 +185,12 @@ export class Group {
     size: number,
     config: Partial<RaftDriverConfig> = {},
     saved: HardState = { term: 0, votedFor: null },
+    /** Last index that the state of each member has seen; the others begin at 0. */
+    applied: readonly number[] = [],
   ) {
     const voters = Array.from({ length: size }, (_, id) => id);
-    for (const id of voters) this.members.push(this.#member(id, voters, config, saved));
+    for (const id of voters)
+      this.members.push(this.#member(id, voters, config, saved, applied[id] ?? 0));
   }
 
   get nowMs(): number {
@@ -267,10 +270,12 @@ export class Group {
     voters: readonly NodeId[],
     config: Partial<RaftDriverConfig>,
     saved: HardState,
+    applied: number,
   ): Member {
     const log = new HeldLog(new HeldDisk());
     const votes = new HeldDisk();
     const machine = new TestMachine();
+    machine.appliedIndex = applied;
     const sent: Message[] = [];
     const fatals: unknown[] = [];
     const hardState: HardStateStore = { load: async () => saved, save: () => votes.job() };
