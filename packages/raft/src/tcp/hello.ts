@@ -1,6 +1,6 @@
 import { MqError, writeInt64 } from '@raftmq/base';
 import { type NodeId } from '../core/types.js';
-import { type Life } from '../log/peer-book.js';
+import { LIFE_TEXT_SIZE_BYTES_MAX, type Life } from '../log/peer-book.js';
 import {
   ControlReader,
   FRAME_PREFIX_SIZE_BYTES,
@@ -98,6 +98,11 @@ export function refusalOf(
   if (!isPeer(hello.from))
     return `node ${hello.from} is not in the peers list of node ${self.nodeId}`;
   if (hello.session === '') return 'the session is empty';
+  // They are kept on disk with the peer, in a record of fixed size.
+  for (const text of [hello.incarnation, hello.session]) {
+    if (Buffer.byteLength(text) > LIFE_TEXT_SIZE_BYTES_MAX)
+      return `an incarnation or a session is longer than ${LIFE_TEXT_SIZE_BYTES_MAX} bytes`;
+  }
   if (hello.versionMin > PROTOCOL_VERSION_MAX || hello.versionMax < PROTOCOL_VERSION_MIN) {
     return `VERSION_UNSUPPORTED: the peer speaks raft protocol ${hello.versionMin} to ${hello.versionMax}, this node ${PROTOCOL_VERSION_MIN} to ${PROTOCOL_VERSION_MAX}: upgrade the older one step by step`;
   }

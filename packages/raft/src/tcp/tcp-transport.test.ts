@@ -275,6 +275,8 @@ describe('a hello is refused with the reason, and no message behind it is read:'
     ['own node id', { ...peer, nodeId: 0 }, 0, 'two processes have the same node id'],
     ['unknown node', { ...peer, nodeId: 7 }, 0, 'node 7 is not in the peers list'],
     ['no session', { ...peer, session: '' }, 0, 'session is empty'],
+    ['long session', { ...peer, session: 's'.repeat(65) }, 0, 'longer than 64 bytes'],
+    ['long incarnation', { ...peer, incarnation: 'ä'.repeat(33) }, 0, 'longer than 64 bytes'],
   ])('%s', async (_name, identity, to, reason) => {
     const node = await alone();
     const { connection, answers, end } = stranger(node);
