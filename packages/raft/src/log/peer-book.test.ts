@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { nodeDisk, silentLogger } from '@raftmq/base';
+import { nodeDisk, silentLogger, type Disk } from '@raftmq/base';
 import { PeerBook, type Life, type PeerBookOptions } from './peer-book.js';
 
 let root: string;
@@ -49,6 +49,34 @@ async function told(
     book.answered(id, known, hasLog, (takesPart) => heard.push(takesPart));
   await book.close();
   return heard;
+}
+
+/** A disk whose syncs wait from `hold` until `release`. */
+class HeldDisk {
+  #gate: Promise<void> | null = null;
+  release: () => void = () => undefined;
+
+  hold(): void {
+    this.#gate = new Promise((resolve) => (this.release = resolve));
+  }
+
+  readonly disk: Disk = {
+    ...nodeDisk,
+    open: async (path, options) => {
+      const file = await nodeDisk.open(path, options);
+      const sync = file.sync.bind(file);
+      file.sync = async () => {
+        await this.#gate;
+        await sync();
+      };
+      return file;
+    },
+  };
+}
+
+/** Long enough for everything that waits for nothing. */
+async function aMoment(): Promise<void> {
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
 }
 
 const life: Life = { incarnation: 'first', admittedAt: 0, starts: 3, session: 's3' };
@@ -138,6 +166,40 @@ describe('this replica', () => {
     const book = await open({ peers: [] });
     expect(book.takesPart).toBe(true);
     await book.close();
+  });
+});
+
+describe('while the disk is busy', () => {
+  test('a peer that calls again is not known before its first call is on disk', async () => {
+    const held = new HeldDisk();
+    const book = await open({ disk: held.disk });
+    held.hold();
+    const known: string[] = [];
+    const calls = ['first', 'again'].map(async (call) => {
+      await book.meet(1, life);
+      known.push(call);
+    });
+    await aMoment();
+    expect(known).toEqual([]);
+    held.release();
+    await Promise.all(calls);
+    expect(known).toHaveLength(2);
+    await book.close();
+  });
+
+  test('one that a peer knows as another by then does not begin to take part', async () => {
+    const held = new HeldDisk();
+    const book = await open({ disk: held.disk });
+    const heard: boolean[] = [];
+    const tell = (takesPart: boolean): void => void heard.push(takesPart);
+    book.answered(1, true, false, tell);
+    held.hold();
+    book.answered(2, true, false, tell);
+    book.answered(1, false, false, tell);
+    held.release();
+    await book.close();
+    expect(book.takesPart).toBe(false);
+    expect(heard).not.toContain(true);
   });
 });
 

@@ -43,7 +43,8 @@ const FORMAT: TwoSlotFormat = {
 const STANDINGS = ['new', 'takes-part', 'recovering'] as const;
 const KNOWS_US = 1;
 const KNOWN = 2;
-const TEXT_SIZE_BYTES_MAX = 64;
+/** Longest incarnation or session, in bytes of UTF-8. */
+export const LIFE_TEXT_SIZE_BYTES_MAX = 64;
 
 type Standing = (typeof STANDINGS)[number];
 
@@ -84,6 +85,8 @@ export class PeerBook implements StandingStore {
   #standing: Standing = 'new';
   #admittedAt = 0;
   #starts = 0;
+  /** The save that was begun last: saves end in order, so it holds all that is known. */
+  #saved: Promise<void> = Promise.resolve();
   /** Called when this replica was admitted, after `life` changed. */
   onAdmitted: () => void = () => undefined;
 
@@ -134,7 +137,8 @@ export class PeerBook implements StandingStore {
   meet(id: NodeId, life: Life): Promise<void> | null {
     const peer = this.#peerOf(id);
     if (peer.life !== null && isAnother(life, peer.life)) return null;
-    if (peer.life !== null && isSame(life, peer.life)) return Promise.resolve();
+    // It may have called before, and be on its way to the disk only.
+    if (peer.life !== null && isSame(life, peer.life)) return this.#saved;
     peer.life = life;
     return this.#save();
   }
@@ -160,7 +164,12 @@ export class PeerBook implements StandingStore {
     // To recover is safe before it is on disk: after a restart the same peer says the same again.
     if (before && !this.takesPart) tell(false);
     const saved = this.#save();
-    if (!before && this.takesPart) saved.then(() => tell(true)).catch(() => undefined);
+    if (before || !this.takesPart) return;
+    const takePart = (): void => {
+      // Another peer may have said meanwhile that it knows this replica as another.
+      if (this.takesPart) tell(true);
+    };
+    saved.then(takePart, () => undefined);
   }
 
   #standingAfter(peer: Peer, known: boolean, hasLog: boolean): Standing {
@@ -193,6 +202,7 @@ export class PeerBook implements StandingStore {
   #save(): Promise<void> {
     const saved = this.#slots.save(this.#encode());
     saved.catch((error: unknown) => this.#options.onFailure(error));
+    this.#saved = saved;
     return saved;
   }
 
@@ -209,7 +219,7 @@ export class PeerBook implements StandingStore {
       at = writeInt64(payload, life?.starts ?? 0, at);
       for (const text of [life?.incarnation ?? '', life?.session ?? '']) {
         const size = payload.write(text, at + 1);
-        assert(size <= TEXT_SIZE_BYTES_MAX, 'incarnations and sessions are short');
+        assert(size <= LIFE_TEXT_SIZE_BYTES_MAX, 'incarnations and sessions are short');
         payload[at] = size;
         at += 1 + size;
       }
