@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, test } from '@jest/globals';
 import { createPrng, defaultsOf, isMqError, silentLogger } from '@raftmq/base';
 import {
   ALL_MESSAGES,
+  fifoQueueIndex,
   liteAction,
   storedBody,
   storedLiteTopic,
@@ -168,6 +169,30 @@ describe('lite topics', () => {
     await leader.send('d', 'd0');
     expect(bodies(await leader.receive('two'))).toEqual(['d0']);
     expect(await leader.receive('one')).toEqual([]);
+  });
+
+  test('a message on its way to a topic that is made anew with other queues is refused, and stops nobody', async () => {
+    const { node, service } = leader;
+    const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
+    const moved = names.filter((name) => fifoQueueIndex(name, 2) !== fifoQueueIndex(name, 3));
+    expect(new Set(moved.map((name) => fifoQueueIndex(name, 2))).size).toBe(2);
+    node.hold = true;
+    const remade = [
+      service.deleteTopic('L'),
+      service.putTopic({ name: 'L', type: 'LITE', queues: 3, permission: 6 }),
+    ];
+    const sent = Promise.allSettled(moved.map((name) => leader.send(name, `old ${name}`)));
+    await settle();
+    node.commit();
+    node.hold = false;
+    await Promise.all(remade);
+    for (const outcome of await sent)
+      expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'TOPIC_NOT_FOUND' } });
+    // The queues that took them go on, too.
+    await leader.subscribe('one', names);
+    for (const name of names) await leader.send(name, `new ${name}`);
+    const got = bodies(await leader.receive('one'));
+    expect(got.sort()).toEqual(names.map((name) => `new ${name}`));
   });
 
   test('a waiting poll wakes for its own lite topics, and when it subscribes to one that has messages', async () => {

@@ -252,13 +252,7 @@ export class BrokerStateMachine implements StateMachine {
   /** @returns the message's queue offset, or the error that its sender gets */
   #applyMessage(message: StoredView, position: number): number | MqError {
     const topic = this.#topicOf(message);
-    if (topic === null) {
-      this.probe.messagesDropped++;
-      return new MqError(
-        'TOPIC_NOT_FOUND',
-        `topic ${message.topic()} was deleted before the message was stored`,
-      );
-    }
+    if (topic === null) return this.#dropped(message.topic());
     const { name, type } = topic.config;
     const { queueId, queueOffset, sizeBytes } = message;
     const queue = this.tables.queue(topic, queueId);
@@ -269,7 +263,8 @@ export class BrokerStateMachine implements StateMachine {
     queue.append(position, sizeBytes, tagHash);
     this.tables.changed(queue);
     this.tables.arrived(topic);
-    if (liteName !== null) this.#applyLite(topic, liteName, queueId, queueOffset);
+    if (liteName !== null && !this.#applyLite(topic, liteName, queueId, queueOffset))
+      return this.#dropped(name);
     this.recentSends?.add(topic.idSalt, message, position, this.#context.nowMs);
     this.probe.messagesApplied++;
     this.probe.messageBytesApplied += sizeBytes;
@@ -284,12 +279,25 @@ export class BrokerStateMachine implements StateMachine {
     return this.#lastTopic;
   }
 
-  #applyLite(topic: TopicRow, name: string, queueId: number, queueOffset: number): void {
+  /**
+   * @returns false when all messages of the lite topic lie in another queue: this one was sent to an earlier topic of that
+   *   name, with other queues. Its place is taken, and nobody looks there.
+   */
+  #applyLite(topic: TopicRow, name: string, queueId: number, queueOffset: number): boolean {
     const { lite } = this.tables;
     const { name: topicName, queues } = topic.config;
     const row = lite.open(topicName, queues, name, this.#context.nowMs);
-    assert(row.queueId === queueId, 'a lite topic has all its messages in one queue');
+    if (row.queueId !== queueId) return false;
     lite.append(row, queueOffset, this.#context.nowMs);
+    return true;
+  }
+
+  #dropped(topic: string): MqError {
+    this.probe.messagesDropped++;
+    return new MqError(
+      'TOPIC_NOT_FOUND',
+      `topic ${topic} was deleted before the message was stored`,
+    );
   }
 
   #topicChanged(name: string, deleted: boolean): void {
