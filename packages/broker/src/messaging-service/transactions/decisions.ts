@@ -42,7 +42,8 @@ interface Deciding {
  */
 export class Decisions {
   readonly #options: DecisionsOptions;
-  readonly #running = new Map<number, Deciding>();
+  /** Another map in each reign. */
+  #running = new Map<number, Deciding>();
 
   constructor(options: DecisionsOptions) {
     this.#options = options;
@@ -50,7 +51,7 @@ export class Decisions {
 
   /** Leadership began: what was proposed before is applied, or will never be. */
   reset(): void {
-    this.#running.clear();
+    this.#running = new Map();
   }
 
   /** From the state machine: the transaction is over. */
@@ -135,11 +136,13 @@ export class Decisions {
   /** The half message on its way to its queue. */
   async #message(row: HalfRow): Promise<ProposedRecord> {
     const { tables, queueFor, refusal } = this.#options;
+    const running = this.#running;
     const copy = await tables.cold.get(halfKey(row.number));
     const topic = tables.topics.get(row.topic);
-    // Reading took a moment: the topic may be gone, or this replica lead no more.
+    // Reading took a moment: the topic may be gone, or this replica lead no more, or again, and not know of this one.
     const refused = refusal();
     if (refused !== null) throw refused;
+    if (running !== this.#running) throw otherReign();
     if (copy === null || topic === undefined || row.removed) {
       throw unknownTransaction(row.messageId);
     }
@@ -170,6 +173,10 @@ function contrary(outcome: TransactionOutcome): MqError {
     'INVALID_TRANSACTION_ID',
     `transaction ${outcome.messageId} was ${how} at ${when}; the first decision stands`,
   );
+}
+
+function otherReign(): MqError {
+  return new MqError('HA_NOT_AVAILABLE', 'the leadership changed meanwhile; decide again');
 }
 
 function stillUnknown(id: string): MqError {

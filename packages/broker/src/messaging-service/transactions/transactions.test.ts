@@ -323,6 +323,31 @@ describe('outcomes that nobody knows', () => {
     expect(visibleIds()).toEqual(['a']);
   });
 
+  test('a commit whose message is read while the leadership goes and comes back does not count', async () => {
+    await send('a');
+    const capture = state.capture();
+    await stateStore.save(capture.appliedIndex, capture.rows, capture.cold);
+    state.captureSaved(capture);
+    const coldGet = stateStore.coldGet.bind(stateStore);
+    const reads: (() => void)[] = [];
+    stateStore.coldGet = async (key) => {
+      await new Promise<void>((resolve) => reads.push(resolve));
+      return coldGet(key);
+    };
+    const first = codeOf(commit('a'));
+    follow();
+    lead();
+    const second = codeOf(commit('a'));
+    node.hold = true;
+    await settle();
+    for (const read of reads.reverse()) read();
+    await settle();
+    node.commit();
+    node.hold = false;
+    expect(await Promise.all([first, second])).toEqual(['HA_NOT_AVAILABLE', 'OK']);
+    expect(visibleIds()).toEqual(['a']);
+  });
+
   test('a refused decision leaves the way free for the contrary one', async () => {
     await send('a');
     node.refuse = 'overloaded';
