@@ -3,9 +3,9 @@ import { type Tables } from '../state/tables.js';
 interface TopicOffsets {
   /** Next offset by queue id; a hole = not asked for yet. */
   readonly next: (number | undefined)[];
-  /** Started after a deletion sealed by this leader: queues begin at 0, whatever the tables still say. */
+  /** Not there, or made anew, as far as this leader has sealed: queues begin at 0, whatever the tables still say. */
   readonly fresh: boolean;
-  /** Deleted, and not made anew so far: messages sealed now are dropped when they are applied. */
+  /** Not there, and not made anew so far: messages sealed now are dropped when they are applied. */
   readonly absent: boolean;
 }
 
@@ -30,7 +30,8 @@ export class NextOffsets {
   take(topic: string, queueId: number, count: number): number {
     let offsets = this.#topics.get(topic);
     if (offsets === undefined) {
-      offsets = { next: [], fresh: false, absent: false };
+      const absent = !this.#tables.topics.has(topic);
+      offsets = { next: [], fresh: absent, absent };
       this.#topics.set(topic, offsets);
     }
     const applied = (): number => this.#tables.topics.get(topic)?.queues[queueId]?.endOffset ?? 0;
@@ -41,7 +42,7 @@ export class NextOffsets {
 
   /** A put-topic command was sealed. */
   topicPut(topic: string): void {
-    if (this.#topics.get(topic)?.absent === true) {
+    if (this.#topics.get(topic)?.absent ?? !this.#tables.topics.has(topic)) {
       this.#topics.set(topic, { next: [], fresh: true, absent: false });
     }
   }
