@@ -1,8 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
 import { createPrng } from '@raftmq/base';
 import { raftCoreConfig } from './config.js';
+import { ENTRY_HEADER_SIZE_BYTES, entryType, sealEntry } from './entry.js';
+import { RaftCore } from './raft-core.js';
+import { APPEND_ENTRIES_MAX } from './replication.js';
 import { Cluster, type NodeSetup } from './testing/cluster.js';
-import { type NodeId } from './types.js';
+import { MemoryLog } from './testing/memory-log.js';
+import { type Input, type Message, type NodeId } from './types.js';
 
 /** Lets n1 lead with n3's vote, then n1 finds n2; gives the refusals it took. */
 function refusalsToFind(leaderTerms: readonly number[], followerTerms: readonly number[]): number {
@@ -74,4 +78,61 @@ describe('fast back-up (R16)', () => {
       expect(refusalsToFind(leader, follower)).toBeLessThanOrEqual(foreign + 1);
     }
   });
+});
+
+test('a request carries no more entries than a receiver takes, however small they are', () => {
+  const count = APPEND_ENTRIES_MAX + 100;
+  const entries = Array.from({ length: count }, (_, i) =>
+    sealEntry(Buffer.alloc(ENTRY_HEADER_SIZE_BYTES), {
+      index: i + 1,
+      term: 1,
+      position: i * ENTRY_HEADER_SIZE_BYTES,
+      type: entryType.noop,
+      storeTimestampMs: 1,
+      recordCount: 0,
+    }),
+  );
+  const held = new MemoryLog(entries);
+  const core = new RaftCore({
+    id: 0,
+    voters: [0, 1, 2],
+    config: raftCoreConfig({ maxAppendBytes: 16 * 1024 * 1024 }),
+    log: held,
+    hardState: { term: 1, votedFor: null },
+    random: createPrng(1),
+  });
+  const step = (input: Input, nowMs = 5_000): readonly Message[] => {
+    const { appends, sendNow } = core.step(input, nowMs, 0);
+    held.append(appends);
+    return sendNow;
+  };
+  step({ kind: 'tick' }, 0);
+  step({ kind: 'tick' });
+  for (const pre of [true, false]) {
+    const vote = { kind: 'vote-response', from: 2, to: 0, term: 2, pre, granted: true } as const;
+    step({ kind: 'message', message: vote });
+  }
+  expect(core.role).toBe('leader');
+  const answer = (matchIndex: number, success: boolean): Input => ({
+    kind: 'message',
+    message: {
+      kind: 'append-response',
+      from: 1,
+      to: 0,
+      term: 2,
+      success,
+      matchIndex,
+      conflictTerm: 0,
+      conflictFirstIndex: 0,
+      lastIndex: 0,
+      sentAtMs: 5_000,
+      readRound: 0,
+      recovery: 0,
+    },
+  });
+  step(answer(count, false));
+  const sizes = step(answer(0, true)).map((message) =>
+    message.kind === 'append-request' ? message.entries.length : 0,
+  );
+  expect(sizes).toEqual([APPEND_ENTRIES_MAX, 101]);
 });

@@ -7,14 +7,17 @@ import { type AppendResponse } from './types.js';
 
 const NO_ENTRIES: readonly Entry[] = [];
 
+/** Entries in one request, at most, however small they are: a receiver refuses more. */
+export const APPEND_ENTRIES_MAX = 65_536;
+
 /** Sends what the follower's window has room for; nothing when there is nothing new. */
 export function replicateTo(replica: Replica, leader: LeaderState, progress: Progress): void {
-  const { log, config } = replica;
+  const { log } = replica;
   noticeCompaction(replica, progress);
   if (progress.state === 'probe') return probe(replica, leader, progress);
   const lastIndex = log.lastIndex;
   while (progress.nextIndex <= lastIndex && progress.hasRoom) {
-    const entries = log.read(progress.nextIndex, lastIndex, config.maxAppendBytes);
+    const entries = readFrom(replica, progress.nextIndex);
     sendEntries(replica, leader, progress, entries, sizeBytesOf(entries));
   }
 }
@@ -72,11 +75,16 @@ function noticeCompaction(replica: Replica, progress: Progress): void {
  */
 function probe(replica: Replica, leader: LeaderState, progress: Progress): void {
   if (!progress.hasRoom) return;
-  const { log, config } = replica;
+  const { log } = replica;
   const { nextIndex } = progress;
   const carries = nextIndex >= leader.noopIndex && nextIndex <= log.lastIndex;
-  const entries = carries ? log.read(nextIndex, log.lastIndex, config.maxAppendBytes) : NO_ENTRIES;
+  const entries = carries ? readFrom(replica, nextIndex) : NO_ENTRIES;
   sendEntries(replica, leader, progress, entries, sizeBytesOf(entries));
+}
+
+function readFrom({ log, config }: Replica, fromIndex: number): readonly Entry[] {
+  const throughIndex = Math.min(log.lastIndex, fromIndex + APPEND_ENTRIES_MAX - 1);
+  return log.read(fromIndex, throughIndex, config.maxAppendBytes);
 }
 
 function sendEntries(

@@ -1,5 +1,6 @@
 import { isMqError, MqError, writeInt64 } from '@raftmq/base';
 import { readEntry, type Entry } from '../core/entry.js';
+import { APPEND_ENTRIES_MAX } from '../core/replication.js';
 import {
   type Admission,
   type AppendRequest,
@@ -17,9 +18,6 @@ import {
   newFrame,
   sealFrame,
 } from './frame.js';
-
-/** Entries in one append, at most: bounds what a frame can make us allocate. */
-export const APPEND_ENTRIES_MAX = 65_536;
 
 /** Every message starts with from (4), to (4) and term (8). */
 const ROUTED_SIZE_BYTES = 16;
