@@ -3,11 +3,12 @@
  * subscribed to and with messages consumed. A real 3-replica cluster, real clients.
  *
  *   npm run build && node .build/test/bench/lite-topics.js [--topics 100000] [--per-client 2000] [--messages 1] [--sends 3000]
+ *     [--settle-seconds 60]
  */
-import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { AdminClient, Producer, SimpleConsumer } from '@raftmq/client';
 import { DevCluster } from '@raftmq/testkit';
+import { brokerMemory } from './broker-memory.js';
 
 const { values } = parseArgs({
   options: {
@@ -15,29 +16,25 @@ const { values } = parseArgs({
     'per-client': { type: 'string', default: '2000' },
     messages: { type: 'string', default: '1' },
     sends: { type: 'string', default: '3000' },
+    'settle-seconds': { type: 'string', default: '60' },
   },
 });
 const topics = Number(values.topics);
 const perClient = Number(values['per-client']);
 const messagesEach = Number(values.messages);
 const sends = Number(values.sends);
+const settleSeconds = Number(values['settle-seconds']);
 
 function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
+async function printMemory(cluster: DevCluster, when: string): Promise<void> {
+  print(`MiB ${when.padEnd(24)} ${await brokerMemory(cluster)}`);
+}
+
 function name(i: number): string {
   return `session-${i}`;
-}
-
-function rssMiB(pid: number): number {
-  const line = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  return Math.round(Number(line?.[1] ?? 0) / 1024);
-}
-
-function brokersMiB(cluster: DevCluster): string {
-  const brokers = cluster.ready().nodes.filter(({ kind }) => kind === 'broker');
-  return brokers.map(({ id, pid }) => `${id}: ${rssMiB(pid)}`).join(', ');
 }
 
 /** Sends one after the other, so that each has the brokers to itself. */
@@ -102,7 +99,7 @@ async function main(): Promise<void> {
     await admin.putTopic({ name: 'parent', type: 'LITE', queues: 8, permission: 6 }, true);
     await producer.start();
     await plainTraffic(endpoints, producer);
-    print(`RSS before (MiB by broker): ${brokersMiB(cluster)}`);
+    await printMemory(cluster, 'before');
     print(`sends before: ${await sendTimes(producer, sends)}`);
 
     const startedAtMs = performance.now();
@@ -123,7 +120,7 @@ async function main(): Promise<void> {
     }
     const seconds = (): string => ((performance.now() - startedAtMs) / 1_000).toFixed(1);
     print(`${topics} lite topics, ${consumers.length} clients subscribed after ${seconds()} s`);
-    print(`RSS subscribed (MiB by broker): ${brokersMiB(cluster)}`);
+    await printMemory(cluster, 'subscribed');
 
     await inParallel(topics * messagesEach, 256, async (i) => {
       const liteTopic = name(i % topics);
@@ -146,9 +143,11 @@ async function main(): Promise<void> {
     print(
       `${received} of ${topics * messagesEach} received by their subscribers after ${seconds()} s, ${foreign} by others`,
     );
-    print(`RSS with all of them used (MiB by broker): ${brokersMiB(cluster)}`);
+    await printMemory(cluster, 'with all of them used');
     print(`sends after: ${await sendTimes(producer, sends)}`);
-    print(`RSS at the end (MiB by broker): ${brokersMiB(cluster)}`);
+    await printMemory(cluster, 'after the sends');
+    await new Promise((resolve) => setTimeout(resolve, settleSeconds * 1_000));
+    await printMemory(cluster, `${settleSeconds} s later`);
     process.exitCode = received === topics * messagesEach && foreign === 0 ? 0 : 1;
   } finally {
     await Promise.all([producer.close(), ...consumers.map((consumer) => consumer.close())]);

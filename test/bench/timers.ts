@@ -7,15 +7,14 @@
  *
  *   npm run build && node .build/test/bench/timers.js [lateness|memory] [--count 100000] [--seconds 100] [--no-kill] [--pending 1000000]
  */
-import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { Producer, SimpleConsumer, type MessageView } from '@raftmq/client';
 import { DevCluster } from '@raftmq/testkit';
+import { brokerMemory } from './broker-memory.js';
 
 const TOPIC = 'Timers';
 const BATCH = 250;
 const CONSUMERS = 4;
-const MIB = 1024 * 1024;
 
 interface Settings {
   readonly count: number;
@@ -131,35 +130,31 @@ async function memory(settings: Settings): Promise<boolean> {
     await cluster.admin('topic', 'create', TOPIC, '--type', 'DELAY', '--queues', '8');
     const soonMs = Date.now() + 30 * 86_400_000;
     await sleepUntil(Date.now() + 15_000);
-    printMemory(cluster, 'none wait');
+    await printMemory(cluster, 'none wait');
     await load(cluster, 10_000, (i) => soonMs + i);
     await sleepUntil(Date.now() + 30_000);
-    printMemory(cluster, '10,000 wait');
+    await printMemory(cluster, '10,000 wait');
     const startedMs = Date.now();
     await load(cluster, settings.pending - 10_000, (i) => soonMs + 10_000 + i * 7);
     print(
       `${settings.pending - 10_000} more were stored in ${((Date.now() - startedMs) / 1000).toFixed(1)} s`,
     );
-    printMemory(cluster, `${settings.pending} wait, right after`);
+    await printMemory(cluster, `${settings.pending} wait, right after`);
     await sleepUntil(Date.now() + 60_000);
-    printMemory(cluster, `${settings.pending} wait, a minute later`);
+    await printMemory(cluster, `${settings.pending} wait, a minute later`);
     const busiest = await cluster.leader();
     await cluster.kill(busiest);
     await cluster.allUp();
     await sleepUntil(Date.now() + 30_000);
-    printMemory(cluster, `the same, after a kill of the leader (broker ${busiest.id})`);
+    await printMemory(cluster, `the same, after a kill of the leader (broker ${busiest.id})`);
     return true;
   } finally {
     await cluster.stop();
   }
 }
 
-function printMemory(cluster: DevCluster, when: string): void {
-  const sizes = cluster.brokers().map(({ id, pid }) => {
-    const line = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
-    return `broker ${id}: ${Math.round((Number(line?.[1] ?? 0) * 1024) / MIB)} MiB`;
-  });
-  print(`${when.padEnd(44)} ${sizes.join(', ')}`);
+async function printMemory(cluster: DevCluster, when: string): Promise<void> {
+  print(`MiB ${when.padEnd(44)} ${await brokerMemory(cluster)}`);
 }
 
 /** Sends messages whose bodies are their numbers, from 0. */
