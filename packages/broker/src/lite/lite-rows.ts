@@ -4,6 +4,8 @@ import { openRow, rowVersion } from '../state/row-format.js';
 /** Places of the newest messages that are remembered per lite topic. */
 const TAIL_MAX = 4;
 
+const NOBODY: readonly LiteClientRow[] = [];
+
 /** One lite topic: where its messages are to be looked for. */
 export class LiteTopicRow {
   readonly topic: string;
@@ -19,9 +21,11 @@ export class LiteTopicRow {
   endOffset = 0;
   /** Store time of its newest message, or its own. */
   lastMs: number;
-  /** Offsets of the newest messages, ascending. */
-  tail: number[] | null = null;
   messages = 0;
+  /** Who takes from it. Never changed in place: lite topics of the same clients share the list. */
+  subscribers: readonly LiteClientRow[] = NOBODY;
+  /** See {@link tail}; null while the first offset says it all, as in most lite topics. */
+  #tail: number[] | null = null;
 
   constructor(topic: string, id: number, queueId: number, name: string, nowMs: number) {
     this.topic = topic;
@@ -36,16 +40,22 @@ export class LiteTopicRow {
   }
 
   append(offset: number, nowMs: number): void {
-    if (this.firstOffset < 0) this.firstOffset = offset;
+    if (this.messages === 0) this.firstOffset = offset;
+    else if (this.#tail === null) this.#tail = [this.firstOffset, offset];
+    else if (this.#tail.length < TAIL_MAX) this.#tail = this.#tail.concat(offset);
+    else {
+      this.#tail.copyWithin(0, 1);
+      this.#tail[TAIL_MAX - 1] = offset;
+    }
     this.endOffset = offset + 1;
     this.lastMs = nowMs;
     this.messages++;
-    if (this.tail === null) this.tail = [offset];
-    else if (this.tail.length < TAIL_MAX) this.tail.push(offset);
-    else {
-      for (let i = 1; i < TAIL_MAX; i++) this.tail[i - 1] = this.tail[i]!;
-      this.tail[TAIL_MAX - 1] = offset;
-    }
+  }
+
+  /** Offsets of the newest messages, ascending. */
+  get tail(): readonly number[] {
+    if (this.#tail !== null) return this.#tail;
+    return this.messages === 0 ? [] : [this.firstOffset];
   }
 
   /**
@@ -53,8 +63,8 @@ export class LiteTopicRow {
    * -1 when there is none.
    */
   nextFrom(offset: number): { readonly offset: number; readonly exact: boolean } {
+    if (offset >= this.endOffset) return { offset: -1, exact: true };
     const { tail } = this;
-    if (tail === null || offset >= this.endOffset) return { offset: -1, exact: true };
     if (this.messages <= tail.length || offset >= tail[0]!) {
       for (const at of tail) if (at >= offset) return { offset: at, exact: true };
     }
@@ -69,8 +79,9 @@ export class LiteTopicRow {
     writer.varint(this.messages);
     if (this.messages === 0) return writer.finish();
     writer.varint(this.firstOffset);
-    writer.varint(this.tail!.length);
-    for (const offset of this.tail!) writer.varint(offset);
+    const { tail } = this;
+    writer.varint(tail.length);
+    for (const offset of tail) writer.varint(offset);
     return writer.finish();
   }
 
@@ -83,9 +94,9 @@ export class LiteTopicRow {
     lite.messages = reader.varint();
     if (lite.messages > 0) {
       lite.firstOffset = reader.varint();
-      lite.tail = [];
-      for (let left = reader.count(1); left > 0; left--) lite.tail.push(reader.varint());
-      lite.endOffset = lite.tail[lite.tail.length - 1]! + 1;
+      const tail = Array.from({ length: reader.count(1) }, () => reader.varint());
+      lite.endOffset = tail[tail.length - 1]! + 1;
+      if (lite.messages > 1) lite.#tail = tail;
     }
     reader.finish();
     return lite;
@@ -107,6 +118,8 @@ export class LiteClientRow {
    * replica, and the leader takes out what it finds empty.
    */
   readonly ready = new Set<number>();
+  /** This client alone, for lite topics that nobody else takes from. */
+  readonly alone: readonly LiteClientRow[] = [this];
 
   constructor(topic: string, group: string, clientId: string) {
     this.topic = topic;

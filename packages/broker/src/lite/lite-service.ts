@@ -147,7 +147,8 @@ export class LiteService {
     const lite = this.#options.tables.lite.byId(topic, id)!;
     if (count <= 0) return lite.endOffset;
     if (count >= lite.messages) return 0;
-    if (count <= lite.tail!.length) return lite.tail![lite.tail!.length - count]!;
+    const { tail } = lite;
+    if (count <= tail.length) return tail[tail.length - count]!;
     if (lite.messages > TAIL_SCAN_MAX) {
       throw new MqError(
         'BAD_REQUEST',

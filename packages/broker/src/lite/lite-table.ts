@@ -21,8 +21,6 @@ interface LiteParent {
   readonly byId: Map<number, LiteTopicRow>;
   /** Clients by group and client id. */
   readonly clients: Map<string, LiteClientRow>;
-  /** Who takes from a lite topic, by its id. */
-  readonly subscribers: Map<number, LiteClientRow[]>;
 }
 
 /** The replicated tables of lite topics and of who subscribes to them. Changes only while an entry is applied. */
@@ -71,7 +69,7 @@ export class LiteTable {
   }
 
   subscribed(topic: string, id: number): boolean {
-    return this.#parents.get(topic)?.subscribers.has(id) ?? false;
+    return (this.byId(topic, id)?.subscribers.length ?? 0) > 0;
   }
 
   /** The lite topic, made when there is none. */
@@ -92,8 +90,7 @@ export class LiteTable {
   append(lite: LiteTopicRow, offset: number, nowMs: number): void {
     lite.append(offset, nowMs);
     this.#keeper.changed(lite);
-    const subscribers = this.#parents.get(lite.topic)?.subscribers.get(lite.id);
-    if (subscribers === undefined) return;
+    const { subscribers } = lite;
     for (let i = 0; i < subscribers.length; i++) subscribers[i]!.ready.add(lite.id);
   }
 
@@ -111,7 +108,7 @@ export class LiteTable {
       client = new LiteClientRow(topic, group, clientId);
       parent.clients.set(key, client);
     }
-    for (const id of client.ids) if (!ids.has(id)) this.#leave(parent, client, id);
+    for (const id of client.ids) if (!ids.has(id)) leave(parent, client, id);
     for (const id of ids) if (!client.ids.has(id)) join(parent, client, id);
     this.#keeper.changed(client);
     return client;
@@ -122,7 +119,7 @@ export class LiteTable {
     const parent = this.#parents.get(topic);
     const client = parent?.clients.get(`${group}/${clientId}`);
     if (parent === undefined || client === undefined) return;
-    for (const id of [...client.ids]) this.#leave(parent, client, id);
+    for (const id of [...client.ids]) leave(parent, client, id);
     parent.clients.delete(`${group}/${clientId}`);
     this.#keeper.dropped(client);
   }
@@ -177,7 +174,6 @@ export class LiteTable {
       const parent = this.#open(client.topic);
       parent.clients.set(`${client.group}/${client.clientId}`, client);
       for (const id of client.ids) {
-        addReady(parent, client, id);
         addSubscriber(parent, client, id);
       }
     } else return false;
@@ -192,37 +188,31 @@ export class LiteTable {
         byName: new Map(),
         byId: new Map(),
         clients: new Map(),
-        subscribers: new Map(),
       };
       this.#parents.set(topic, parent);
     }
     return parent;
   }
+}
 
-  #leave(parent: LiteParent, client: LiteClientRow, id: number): void {
-    client.ids.delete(id);
-    client.ready.delete(id);
-    const subscribers = parent.subscribers.get(id);
-    const at = subscribers?.indexOf(client) ?? -1;
-    if (subscribers === undefined || at < 0) return;
-    subscribers.splice(at, 1);
-    if (subscribers.length === 0) parent.subscribers.delete(id);
-  }
+function leave(parent: LiteParent, client: LiteClientRow, id: number): void {
+  client.ids.delete(id);
+  client.ready.delete(id);
+  const lite = parent.byId.get(id);
+  if (lite === undefined) return;
+  const others = lite.subscribers.filter((subscriber) => subscriber !== client);
+  lite.subscribers = others.length === 1 ? others[0]!.alone : others;
 }
 
 function join(parent: LiteParent, client: LiteClientRow, id: number): void {
   client.ids.add(id);
-  addReady(parent, client, id);
   addSubscriber(parent, client, id);
 }
 
-/** Without a message there is nothing to look for until one arrives. */
-function addReady(parent: LiteParent, client: LiteClientRow, id: number): void {
-  if ((parent.byId.get(id)?.messages ?? 0) > 0) client.ready.add(id);
-}
-
 function addSubscriber(parent: LiteParent, client: LiteClientRow, id: number): void {
-  const subscribers = parent.subscribers.get(id);
-  if (subscribers === undefined) parent.subscribers.set(id, [client]);
-  else subscribers.push(client);
+  const lite = parent.byId.get(id);
+  if (lite === undefined) return;
+  lite.subscribers = lite.subscribers.length === 0 ? client.alone : [...lite.subscribers, client];
+  // Without a message there is nothing to look for until one arrives.
+  if (lite.messages > 0) client.ready.add(id);
 }
