@@ -3,7 +3,6 @@ import { newDelivery, writeDeliveryRow, type Delivery } from '../pop/rows.js';
 
 /** Where a group stands in one queue. */
 export class DeliveryRow {
-  readonly key: string;
   readonly group: string;
   readonly topic: string;
   readonly queueId: number;
@@ -13,11 +12,14 @@ export class DeliveryRow {
   state: Delivery;
 
   constructor(group: string, topic: string, queueId: number, state: Delivery) {
-    this.key = deliveryKey(group, topic, queueId);
     this.group = group;
     this.topic = topic;
     this.queueId = queueId;
     this.state = state;
+  }
+
+  get key(): string {
+    return deliveryKey(this.group, this.topic, this.queueId);
   }
 
   encode(): Buffer {
@@ -29,16 +31,24 @@ function deliveryKey(group: string, topic: string, queueId: number): string {
   return `delivery/${group}/${topic}/${queueId}`;
 }
 
+/** A row on its way to the store. */
+export interface SavedRow {
+  readonly key: string;
+  encode(): Buffer;
+}
+
 /** A group on one topic. */
 interface Places {
   readonly rows: Map<number, DeliveryRow>;
   /** Committed offsets of lite topics in which nothing is in flight: a number each instead of a row. */
   readonly resting: Map<number, number>;
+  /** Lite topics whose row, awake or at rest, is not saved as it is now. */
+  readonly unsaved: Set<number>;
 }
 
 /**
  * Where one consumer group stands, by topic and queue. Lite topics are many, and nothing happens in most of them: those
- * that are quiet are put to rest, and wake when they are asked for. Rest does not show in what is saved.
+ * that are quiet are put to rest at once, and wake when they are asked for. Rest does not show in what is saved.
  */
 export class GroupDeliveries {
   readonly #group: string;
@@ -67,7 +77,7 @@ export class GroupDeliveries {
     if (known !== undefined) return { row: known, made: false };
     let places = this.#topics.get(topic);
     if (places === undefined) {
-      places = { rows: new Map(), resting: new Map() };
+      places = { rows: new Map(), resting: new Map(), unsaved: new Set() };
       this.#topics.set(topic, places);
     }
     const row = new DeliveryRow(this.#group, topic, queueId, newDelivery(fifo));
@@ -83,7 +93,32 @@ export class GroupDeliveries {
     return { nextOffset: places?.resting.get(queueId) ?? 0, open: 0 };
   }
 
-  /** The row was saved: if it is a quiet one of a lite topic, only its offset is kept. */
+  /**
+   * Remembers that the row of a lite topic has to be saved, and puts it to rest when it is quiet: from here on it must
+   * not be changed, but asked for again.
+   * @returns whether it is one more
+   */
+  liteChanged(row: DeliveryRow): boolean {
+    const places = this.#topics.get(row.topic);
+    if (places?.rows.get(row.queueId) !== row) return false;
+    const { size } = places.unsaved;
+    const isNew = places.unsaved.add(row.queueId).size > size;
+    this.rest(row);
+    return isNew;
+  }
+
+  /** Rows that {@link liteChanged} was told of since the last call, as they are now. */
+  *takeLiteChanged(fifo: boolean): Iterable<SavedRow> {
+    for (const [topic, { rows, resting, unsaved }] of this.#topics) {
+      for (const queueId of unsaved) {
+        const row = rows.get(queueId);
+        yield row ?? this.#resting(topic, queueId, fifo, resting.get(queueId)!);
+      }
+      unsaved.clear();
+    }
+  }
+
+  /** If it is a quiet one of a lite topic, only its offset is kept. */
   rest(row: DeliveryRow): void {
     // One that was put somewhere remembers when: that does not fit into a number.
     if (!isLiteQueueId(row.queueId) || !row.state.quiet || row.state.epoch !== 0) return;
@@ -119,14 +154,11 @@ export class GroupDeliveries {
   }
 
   /** Every row as it is saved. */
-  *saved(fifo: boolean): Iterable<{ readonly key: string; encode(): Buffer }> {
+  *saved(fifo: boolean): Iterable<SavedRow> {
     for (const [topic, places] of this.#topics) {
       yield* places.rows.values();
       for (const [queueId, offset] of places.resting) {
-        yield {
-          key: deliveryKey(this.#group, topic, queueId),
-          encode: () => writeDeliveryRow(newDelivery(fifo, offset)),
-        };
+        yield this.#resting(topic, queueId, fifo, offset);
       }
     }
   }
@@ -134,16 +166,24 @@ export class GroupDeliveries {
   /** Forgets a queue, a topic, or everything. @returns the keys of the rows that are gone */
   drop(topic?: string, queueId?: number): string[] {
     const keys: string[] = [];
-    for (const [name, { rows, resting }] of this.#topics) {
+    for (const [name, { rows, resting, unsaved }] of this.#topics) {
       if (topic !== undefined && name !== topic) continue;
       const ids = queueId === undefined ? [...rows.keys(), ...resting.keys()] : [queueId];
       for (const id of ids) {
         if (!rows.delete(id) && !resting.delete(id)) continue;
+        unsaved.delete(id);
         keys.push(deliveryKey(this.#group, name, id));
       }
       if (rows.size + resting.size === 0) this.#topics.delete(name);
     }
     return keys;
+  }
+
+  #resting(topic: string, queueId: number, fifo: boolean, offset: number): SavedRow {
+    return {
+      key: deliveryKey(this.#group, topic, queueId),
+      encode: () => writeDeliveryRow(newDelivery(fifo, offset)),
+    };
   }
 
   #wake(

@@ -6,7 +6,7 @@ import { isLiteQueueId } from '../lite/lite-queue-ids.js';
 import { LiteTable } from '../lite/lite-table.js';
 import { type LeaseSequence } from '../pop/delivery.js';
 import { readGroup, readTopic, writeGroup, writeTopic } from './config-codec.js';
-import { DeliveryRow, GroupDeliveries } from './group-deliveries.js';
+import { GroupDeliveries, type DeliveryRow, type SavedRow } from './group-deliveries.js';
 import { ColdRows, type ColdStore } from './cold-rows.js';
 import { HalfTable } from './half-table.js';
 import { nameSalt } from './id-hash.js';
@@ -14,7 +14,7 @@ import { OffsetRanges } from './offset-ranges.js';
 import { rowVersion, openRow } from './row-format.js';
 import { TimersRow } from './timers-row.js';
 
-export { DeliveryRow } from './group-deliveries.js';
+export { type DeliveryRow } from './group-deliveries.js';
 
 /** A row of the state, in memory; encoded when a checkpoint or a digest asks for it. */
 interface Row {
@@ -194,6 +194,8 @@ export class Tables {
   #arrived: TopicRow[] = [];
   #touched: Touchable[] = [];
   #groupsChanged: string[] = [];
+  /** Groups with unsaved rows of lite topics. */
+  #liteGroups = new Set<GroupRow>();
 
   constructor(coldStore: ColdStore) {
     this.cold = new ColdRows(coldStore, () => this.changed(this.cold));
@@ -215,6 +217,16 @@ export class Tables {
     if (row.changed) return;
     row.changed = true;
     this.#changed.push(row);
+  }
+
+  /** The same for where a group stands; of a lite topic, `row` must be asked for again before the next change. */
+  deliveryChanged(row: DeliveryRow): void {
+    const group = isLiteQueueId(row.queueId) ? this.groups.get(row.group) : undefined;
+    if (group === undefined) this.changed(row);
+    else {
+      group.deliveries.liteChanged(row);
+      this.#liteGroups.add(group);
+    }
   }
 
   /** Remembers that a topic has news for those who wait. */
@@ -336,7 +348,7 @@ export class Tables {
   }
 
   /** Every row there is, in no particular order. */
-  *rows(): Iterable<{ readonly key: string; encode(): Buffer }> {
+  *rows(): Iterable<SavedRow> {
     yield this.shared;
     yield this.cold;
     yield this.timers;
@@ -356,14 +368,21 @@ export class Tables {
   /** Encodes what changed since the last call; the rows count as saved from here on. */
   takeChanged(): ChangedRows {
     const puts = new Map<string, Buffer>();
+    const put = (row: SavedRow): void => {
+      const { key } = row;
+      if (!this.#deleted.has(key)) puts.set(key, row.encode());
+    };
     for (const row of this.#changed) {
       row.changed = false;
-      if (!this.#deleted.has(row.key)) puts.set(row.key, row.encode());
-      if (row instanceof DeliveryRow) this.groups.get(row.group)?.deliveries.rest(row);
+      put(row);
+    }
+    for (const { config, deliveries } of this.#liteGroups) {
+      for (const row of deliveries.takeLiteChanged(config.fifo)) put(row);
     }
     const deletes = this.#deleted;
     this.#changed = [];
     this.#deleted = new Set();
+    this.#liteGroups = new Set();
     return { rows: { puts, deletes }, cold: this.cold.capture() };
   }
 

@@ -135,7 +135,7 @@ export const deadLetterKind: CommandKind<DeadLetter> = {
     const row = findDelivery(tables, command);
     if (row === undefined) return ['stale'];
     const outcome = row.state.complete(command.offset);
-    tables.changed(row);
+    tables.deliveryChanged(row);
     tables.touched(row);
     return [outcome];
   },
@@ -161,7 +161,7 @@ export const renewLeasesKind: CommandKind<RenewLeases> = {
     const row = findDelivery(tables, command);
     if (row === undefined) return null;
     row.state.renew(command.leaseIds, nowMs + command.invisibleMs, command.release);
-    tables.changed(row);
+    tables.deliveryChanged(row);
     tables.touched(row);
     return null;
   },
@@ -179,7 +179,7 @@ function deliver(context: ApplyContext, command: Deliver): DeliveryGrant {
   const row = before ?? tables.openDelivery(group, command.topic, command.queueId);
   const grant = row.state.deliver(command, tables.shared, nowMs, group.config.maxAttempts);
   tables.changed(tables.shared);
-  tables.changed(row);
+  tables.deliveryChanged(row);
   tables.touched(row);
   return grant;
 }
@@ -190,7 +190,7 @@ function ack(tables: Tables, command: Ack): readonly DeliveryOutcome[] {
   const { state } = row;
   const openBefore = state.openCount;
   const outcomes = command.targets.map((target) => state.ack(target.offset, target.leaseId));
-  tables.changed(row);
+  tables.deliveryChanged(row);
   // An ack unblocks an ordered queue, or makes room in one that may have reached its limit.
   if (state.kind === 'ordered' || openBefore >= TOUCH_OPEN_MIN) tables.touched(row);
   return outcomes;
@@ -204,7 +204,7 @@ function changeInvisible(context: ApplyContext, command: ChangeInvisible): Chang
   const visibleAtMs = nowMs + invisibleMs;
   const result = row.state.changeInvisible(offsets, leaseId, visibleAtMs, suspend, tables.shared);
   tables.changed(tables.shared);
-  tables.changed(row);
+  tables.deliveryChanged(row);
   tables.touched(row);
   return result;
 }

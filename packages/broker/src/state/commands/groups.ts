@@ -58,7 +58,7 @@ function putGroup(context: ApplyContext, command: PutGroup): MqError | null {
     }
     for (const delivery of row.deliveries.wakeAll(config.fifo)) {
       delivery.state = newDelivery(config.fifo, delivery.state.nextOffset, index);
-      tables.changed(delivery);
+      tables.deliveryChanged(delivery);
     }
   }
   row.config = config;

@@ -199,6 +199,6 @@ function setStarts(context: ApplyContext, command: LiteSubscribe, topic: TopicRo
     const offset = start === LITE_START_END ? end : Math.min(start - LITE_START_OFFSET, end);
     const row = tables.openDelivery(group, topic.config.name, lite.id);
     row.state = newDelivery(group.config.fifo, offset);
-    tables.changed(row);
+    tables.deliveryChanged(row);
   }
 }

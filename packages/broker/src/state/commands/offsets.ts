@@ -78,7 +78,7 @@ function commitOffset({ tables }: ApplyContext, command: CommitOffset): number |
   if (offset > endOf(found.topic, queueId)) return behindEnd(command, offset);
   const row = tables.openDelivery(found.group, command.topic, queueId);
   row.state.skipTo(offset);
-  tables.changed(row);
+  tables.deliveryChanged(row);
   tables.touched(row);
   return row.state.committedOffset;
 }
@@ -95,7 +95,7 @@ function resetOffsets(
     const row = tables.openDelivery(found.group, command.topic, queueId);
     const before = row.state.committedOffset;
     row.state = newDelivery(found.group.config.fifo, offset, index);
-    tables.changed(row);
+    tables.deliveryChanged(row);
     tables.touched(row);
     return { queueId, before };
   });
@@ -109,7 +109,7 @@ function openQueues({ tables, index }: ApplyContext, command: OpenQueues): MqErr
     const row = tables.openDelivery(found.group, command.topic, queueId);
     const start = Math.min(offset, endOf(found.topic, queueId));
     row.state = newDelivery(found.group.config.fifo, start, index);
-    tables.changed(row);
+    tables.deliveryChanged(row);
     tables.touched(row);
   }
   return null;
