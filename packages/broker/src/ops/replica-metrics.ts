@@ -193,6 +193,12 @@ export function storeMetrics({ log, state, disk, group }: MetricsSource): Probed
       one(() => state.checkpoints),
       labels,
     ),
+    counter(
+      'raftmq_state_checkpoints_early_total',
+      'Saves of the state that were due to the number of changed rows (setting checkpointRowsMax).',
+      one(() => state.checkpointsEarly),
+      labels,
+    ),
     gauge(
       'raftmq_disk_used_ratio',
       'Share of the data disk that is in use.',

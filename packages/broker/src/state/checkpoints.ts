@@ -26,7 +26,8 @@ export interface CheckpointsOptions {
 }
 
 /**
- * Saves the changed rows together with the applied index: every now and then, early after much log, and at a clean stop.
+ * Saves the changed rows together with the applied index: every now and then, early after much log or when many rows
+ * have changed, and at a clean stop.
  * Order of a checkpoint: rows are taken in one go, log and queue index are synced, then rows and index go out in one
  * batch. So the queue files always reach at least as far as the saved rows say, and so does the log: an entry may be
  * applied before it is on this replica's own disk, and rows that outlive it would count one that is gone.
@@ -48,6 +49,7 @@ export class Checkpoints {
     this.#savedIndex = options.state.appliedIndex;
     this.#durableIndex = 0;
     this.#flushedAtMs = options.clock.monotonicMs();
+    options.state.setUnsavedLimit(options.settings.checkpointRowsMax, () => this.#saveEarly());
   }
 
   /**
@@ -86,6 +88,13 @@ export class Checkpoints {
     this.#stopped = true;
     this.#cancelTimer();
     await this.save();
+  }
+
+  /** Whatever comes in while rows are being saved is looked at again with the next entries. */
+  #saveEarly(): void {
+    if (this.#running !== null || this.#stopped) return;
+    this.#options.state.probe.checkpointsEarly++;
+    this.save().catch(() => undefined);
   }
 
   #armTimer(): void {

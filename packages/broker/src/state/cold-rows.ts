@@ -39,6 +39,11 @@ export class ColdRows {
     return this.#count;
   }
 
+  /** Changes that no checkpoint has taken. */
+  get unsavedCount(): number {
+    return this.#unsaved.size;
+  }
+
   /** Takes over `value`: it must not be changed, nor be a view of something larger. */
   put(key: string, value: Buffer): void {
     this.#unsaved.set(key, value);

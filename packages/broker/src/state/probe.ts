@@ -7,6 +7,8 @@ export interface StateProbe {
   /** Messages to a topic that was deleted before them. */
   messagesDropped: number;
   checkpoints: number;
+  /** Of these, those that were due to the number of changed rows. */
+  checkpointsEarly: number;
   checkpointRows: number;
   checkpointMsMax: number;
 }
@@ -18,6 +20,7 @@ export function createStateProbe(): StateProbe {
     commandsApplied: 0,
     messagesDropped: 0,
     checkpoints: 0,
+    checkpointsEarly: 0,
     checkpointRows: 0,
     checkpointMsMax: 0,
   };

@@ -14,6 +14,12 @@ export const stateSettings = {
     max: 64 * 1024 * 1024 * 1024,
     doc: 'Rows are saved earlier once this many bytes of log were applied: it bounds the time of a restart.',
   }),
+  checkpointRowsMax: count({
+    default: 16 * 1024,
+    min: 16,
+    max: 16 * 1024 * 1024,
+    doc: 'Rows are saved earlier once this many have changed, or wait to be written: it bounds the memory of a checkpoint.',
+  }),
   stateFlushIntervalMs: ms({
     default: 60_000,
     min: 100,

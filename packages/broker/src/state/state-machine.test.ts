@@ -12,6 +12,7 @@ import {
   MemoryLog,
   MemoryQueueIndex,
   MemoryStateStore,
+  settle,
   SingleNode,
   unexpectedFatal,
 } from '../testing/single-node.js';
@@ -357,6 +358,39 @@ describe('the state machine', () => {
     durable();
     await saved;
     expect(stateStore.appliedIndex).toBe(1);
+  });
+
+  test('a checkpoint comes early when many rows have changed', async () => {
+    const log = new MemoryLog();
+    const { state, queueIndex, stateStore } = await open(log, new ManualClock());
+    const load = new Load(7, { state, queueIndex, stateStore, checkpoints: null! });
+    new Checkpoints({
+      state,
+      queueIndex,
+      stateStore,
+      log,
+      clock: load.clock,
+      logger: silentLogger,
+      settings: { ...settings, checkpointRowsMax: 4 },
+      onFatal: unexpectedFatal,
+    });
+    const put = (name: string): unknown =>
+      load.command({
+        kind: 'put-topic',
+        topic: { name, type: 'NORMAL', queues: 1, permission: 6 },
+        ifMissing: false,
+      });
+    for (const name of ['A', 'B', 'C']) put(name);
+    await settle();
+    expect(stateStore.appliedIndex).toBe(0);
+    put('D');
+    await settle();
+    expect(stateStore.appliedIndex).toBe(4);
+    expect([...stateStore.rows.keys()].filter((key) => key.startsWith('topic/')).length).toBe(4);
+    put('E');
+    await settle();
+    expect(stateStore.appliedIndex).toBe(4);
+    expect(state.probe).toMatchObject({ checkpoints: 1, checkpointsEarly: 1 });
   });
 
   test('a record of the future stops the replica', async () => {

@@ -75,6 +75,8 @@ export class BrokerStateMachine implements StateMachine {
   /** Deleted topics whose queue files wait for the next checkpoint: a crash before it must still find them. */
   #doomed = new Set<string>();
   #topicsDeleted: string[] = [];
+  #unsavedMax = Infinity;
+  #onUnsaved: () => void = () => undefined;
   #digest: { readonly index: number; readonly hex: string } | null = null;
 
   /**
@@ -128,6 +130,12 @@ export class BrokerStateMachine implements StateMachine {
     listener?.roleChanged(this.#role);
   }
 
+  /** Calls `onUnsaved` after each run of applied entries that leaves `unsavedMax` changed rows or more. */
+  setUnsavedLimit(unsavedMax: number, onUnsaved: () => void): void {
+    this.#unsavedMax = unsavedMax;
+    this.#onUnsaved = onUnsaved;
+  }
+
   /** Hands the terms of every entry applied from now on to an index. */
   setTermSink(sink: AppliedTermSink | null): void {
     this.#terms = sink;
@@ -153,25 +161,8 @@ export class BrokerStateMachine implements StateMachine {
   }
 
   applied(): void {
-    const arrivals = this.tables.takeArrivals();
-    const touched = this.tables.takeTouched();
-    const groupsChanged = this.tables.takeGroupsChanged();
-    const topicsDeleted = this.#topicsDeleted;
-    if (topicsDeleted.length > 0) this.#topicsDeleted = [];
-    const timers = this.tables.timers.takeNews();
-    const halves = this.tables.halves.takeTouched();
-    const lists = [arrivals, touched, topicsDeleted, groupsChanged, halves];
-    const news =
-      lists.some((list) => list.length > 0) || timers.put.length + timers.over.length > 0;
-    if (!news) return;
-    this.#listener?.applied({
-      arrivals,
-      touched,
-      topicsDeleted,
-      groupsChanged,
-      timers,
-      halves,
-    });
+    this.#tellNews();
+    if (this.tables.unsavedCount >= this.#unsavedMax) this.#onUnsaved();
   }
 
   /**
@@ -204,6 +195,28 @@ export class BrokerStateMachine implements StateMachine {
     for (const topic of capture.doomedTopics) {
       if (this.#doomed.has(topic)) this.#dropQueueFiles(topic);
     }
+  }
+
+  #tellNews(): void {
+    const arrivals = this.tables.takeArrivals();
+    const touched = this.tables.takeTouched();
+    const groupsChanged = this.tables.takeGroupsChanged();
+    const topicsDeleted = this.#topicsDeleted;
+    if (topicsDeleted.length > 0) this.#topicsDeleted = [];
+    const timers = this.tables.timers.takeNews();
+    const halves = this.tables.halves.takeTouched();
+    const lists = [arrivals, touched, topicsDeleted, groupsChanged, halves];
+    const news =
+      lists.some((list) => list.length > 0) || timers.put.length + timers.over.length > 0;
+    if (!news) return;
+    this.#listener?.applied({
+      arrivals,
+      touched,
+      topicsDeleted,
+      groupsChanged,
+      timers,
+      halves,
+    });
   }
 
   #applyRecords(entry: Entry, results: unknown[] | null): void {

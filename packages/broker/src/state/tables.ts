@@ -194,8 +194,9 @@ export class Tables {
   #arrived: TopicRow[] = [];
   #touched: Touchable[] = [];
   #groupsChanged: string[] = [];
-  /** Groups with unsaved rows of lite topics. */
+  /** Groups with unsaved rows of lite topics, and the number of these. */
   #liteGroups = new Set<GroupRow>();
+  #liteChanged = 0;
 
   constructor(coldStore: ColdStore) {
     this.cold = new ColdRows(coldStore, () => this.changed(this.cold));
@@ -223,10 +224,16 @@ export class Tables {
   deliveryChanged(row: DeliveryRow): void {
     const group = isLiteQueueId(row.queueId) ? this.groups.get(row.group) : undefined;
     if (group === undefined) this.changed(row);
-    else {
-      group.deliveries.liteChanged(row);
+    else if (group.deliveries.liteChanged(row)) {
+      this.#liteChanged++;
       this.#liteGroups.add(group);
     }
+  }
+
+  /** Rows, cold ones included, that {@link takeChanged} would give, about. */
+  get unsavedCount(): number {
+    const rows = this.#changed.length + this.#deleted.size + this.#liteChanged;
+    return rows + this.cold.unsavedCount;
   }
 
   /** Remembers that a topic has news for those who wait. */
@@ -383,6 +390,7 @@ export class Tables {
     this.#changed = [];
     this.#deleted = new Set();
     this.#liteGroups = new Set();
+    this.#liteChanged = 0;
     return { rows: { puts, deletes }, cold: this.cold.capture() };
   }
 

@@ -99,6 +99,7 @@ export function drawBrokerScenario(seed: number, random: Prng): BrokerScenario {
         ...defaultsOf(stateSettings),
         checkpointIntervalMs: Math.round(unitMs * random.pick([0.5, 2, 10])),
         checkpointLogBytes: random.pick([8192, 1_048_576]),
+        checkpointRowsMax: random.pick([16, 16_384]),
         // Clocks jump, and a message that is sent again is to be known all the same.
         sendDedupWindowMs: 24 * 3_600_000,
         stateFlushIntervalMs: Math.round(unitMs * random.pick([1, 5, 1000])),
