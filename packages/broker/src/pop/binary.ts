@@ -7,7 +7,9 @@ export class BinaryWriter {
 
   /** @param reservedBytes zeroed bytes left free at the start, for a header that is filled in later */
   constructor(reservedBytes = 0, capacityBytes = 128) {
-    this.#bytes = Buffer.alloc(Math.max(capacityBytes, reservedBytes));
+    // From the shared pool: a Buffer with memory of its own costs several times its bytes, and rows are many.
+    this.#bytes = Buffer.allocUnsafe(Math.max(capacityBytes, reservedBytes));
+    this.#bytes.fill(0, 0, reservedBytes);
     this.#size = reservedBytes;
   }
 
@@ -54,7 +56,7 @@ export class BinaryWriter {
   #reserve(sizeBytes: number): void {
     const needed = this.#size + sizeBytes;
     if (needed <= this.#bytes.length) return;
-    const grown = Buffer.alloc(Math.max(needed, this.#bytes.length * 2));
+    const grown = Buffer.allocUnsafe(Math.max(needed, this.#bytes.length * 2));
     this.#bytes.copy(grown, 0, 0, this.#size);
     this.#bytes = grown;
   }
