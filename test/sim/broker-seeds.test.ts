@@ -63,6 +63,7 @@ describe('planted bugs', () => {
     ['ack-any-lease', 10],
     ['progress-not-saved', 10],
     ['fired-timers-kept', 20],
+    ['attempts-forgotten', 10],
     ['sends-forgotten', 20],
     ['outcomes-not-saved', 200],
   ];

@@ -11,6 +11,7 @@ import {
   type ResetTarget,
   type TopicConfig,
 } from '../messaging.js';
+import { type Attempts } from './attempts.js';
 import { type DeadLetters } from './dead-letters.js';
 import { type GroupOffsets } from './group-offsets.js';
 import { type Leadership } from './leadership.js';
@@ -23,6 +24,7 @@ export interface ConsumerCallsOptions {
   readonly names: TopicsAndGroups;
   readonly leadership: Leadership;
   readonly secret: ReceiptSecret;
+  readonly attempts: Attempts;
   readonly receiver: Receiver;
   readonly puller: Puller;
   readonly groupOffsets: GroupOffsets;
@@ -43,7 +45,7 @@ export class ConsumerCalls {
 
   /** See `Messaging.receive`. */
   async receive(request: ReceiveRequest): Promise<readonly DeliveredMessage[]> {
-    const { names, leadership, secret, receiver } = this.#options;
+    const { names, leadership, secret, attempts, receiver } = this.#options;
     leadership.need();
     const topic = names.topic(request.topic);
     if (topic === null)
@@ -58,6 +60,11 @@ export class ConsumerCalls {
     const group = names.group(request.group);
     if (group === null || group.consumeFrom !== undefined) {
       await this.#begin(request.group, request.topic);
+    }
+    const repeated = attempts.repeated(request);
+    if (repeated !== null) {
+      await repeated;
+      leadership.need();
     }
     return receiver.receive(request);
   }

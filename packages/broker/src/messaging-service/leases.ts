@@ -1,12 +1,15 @@
 import { type Logger } from '@raftmq/base';
 import { type DeliveredMessage } from '../messaging.js';
 import { type DeliveryGrant } from '../pop/delivery.js';
+import { type DeliveryName } from '../state/commands/index.js';
 import { type GroupRow, type TopicRow } from '../state/tables.js';
+import { type Attempts, type PlacedLease } from './attempts.js';
 import { type MessagingProbe } from './probe.js';
 import { type ProposedRecord, type RecordsProposer } from './proposals.js';
 import { type QueueTurn } from './queue-turns.js';
 import { type ReceiveCall } from './receive-call.js';
 import { type Receipts } from './receipts.js';
+import { type Renewals } from './renewals.js';
 import { runsOf, type Selection } from './selection.js';
 import { type LoadedRecords } from './turn-records.js';
 
@@ -33,6 +36,8 @@ export interface LoadedCall {
 
 export interface LeasesOptions {
   readonly proposer: RecordsProposer;
+  readonly attempts: Attempts;
+  readonly renewals: Renewals;
   readonly receipts: Receipts;
   readonly probe: MessagingProbe;
   readonly logger: Logger;
@@ -77,8 +82,23 @@ export class Leases {
     for (let i = 0; i < turns.length; i++) this.#addMessages(messages, call, turns[i]!, grants[i]!);
     if (messages.length === 0) return false;
     this.#options.probe.messagesDelivered += messages.length;
+    this.#remember(call, turns, grants);
     call.answer(messages);
     return true;
+  }
+
+  /** What the call gets, for the case that the answer is lost on its way. */
+  #remember(
+    { request }: ReceiveCall,
+    turns: readonly LoadedTurn[],
+    grants: readonly DeliveryGrant[],
+  ): void {
+    if (request.attemptId === null && !request.autoRenew) return;
+    const { attempts, renewals } = this.#options;
+    const leases = leasesOf(turns, grants);
+    attempts.answered(request, leases);
+    if (!request.autoRenew) return;
+    for (const { leaseId } of leases) renewals.answered(leaseId);
   }
 
   #returnAll(calls: readonly LoadedCall[], grants: readonly DeliveryGrant[]): void {
@@ -118,33 +138,45 @@ export class Leases {
     turns: readonly LoadedTurn[],
     grants: readonly DeliveryGrant[],
   ): void {
-    const { proposer, probe, logger } = this.#options;
+    const { proposer, attempts, probe, logger } = this.#options;
     const records: ProposedRecord[] = [];
     for (let i = 0; i < turns.length; i++) {
       const { leaseId, offsets } = grants[i]!;
       if (offsets.length === 0) continue;
       const { queueId } = turns[i]!.turn;
-      const name = { group: call.group, topic: call.topic, queueId };
-      records.push({
-        command: {
-          kind: 'change-invisible',
-          ...name,
-          offsets,
-          leaseId,
-          invisibleMs: 0,
-          suspend: true,
-        },
-      });
+      records.push(
+        returnRecord({ group: call.group, topic: call.topic, queueId }, leaseId, offsets),
+      );
     }
     if (records.length === 0) return;
     probe.deliveriesAborted++;
     proposer.propose(records).catch((error: unknown) => {
+      attempts.answered(call.request, leasesOf(turns, grants));
       logger.debug(
         { error: String(error) },
         'messages could not be given back; they become visible in time',
       );
     });
   }
+}
+
+function leasesOf(turns: readonly LoadedTurn[], grants: readonly DeliveryGrant[]): PlacedLease[] {
+  const leases: PlacedLease[] = [];
+  for (let i = 0; i < turns.length; i++) {
+    const { leaseId, offsets } = grants[i]!;
+    if (offsets.length > 0) leases.push({ queueId: turns[i]!.turn.queueId, leaseId });
+  }
+  return leases;
+}
+
+/** Messages that nobody has go to someone else at once, and the attempt does not count. */
+export function returnRecord(
+  name: DeliveryName,
+  leaseId: number,
+  offsets: readonly number[],
+): ProposedRecord {
+  const lease = { offsets, leaseId, invisibleMs: 0, suspend: true };
+  return { command: { kind: 'change-invisible', ...name, ...lease } };
 }
 
 function deliverRecord(call: ReceiveCall, loaded: LoadedTurn): ProposedRecord {

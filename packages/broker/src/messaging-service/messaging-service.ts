@@ -31,6 +31,7 @@ import {
 } from '../state/state-machine.js';
 import { timerConfig, type TimerSettings } from '../timers/settings.js';
 import { TimerService } from '../timers/timer-service.js';
+import { Attempts } from './attempts.js';
 import { ConsumerCalls } from './consumer-calls.js';
 import { DeadLetterDesk } from './dead-letter-desk.js';
 import { DeadLetters, type DeadLetterCause } from './dead-letters.js';
@@ -92,6 +93,7 @@ export class MessagingService implements Messaging, StateListener {
   readonly #sends: Sends;
   readonly #polls: PollRegistry;
   readonly #wakes: PollWakes;
+  readonly #attempts: Attempts;
   readonly #receiver: Receiver;
   readonly #consumers: ConsumerCalls;
   readonly #deadLetters: DeadLetters;
@@ -170,7 +172,21 @@ export class MessagingService implements Messaging, StateListener {
       queueFor: (config, messageGroup) => queueChoice.next(config, messageGroup),
     });
     this.deadLetterDesk = new DeadLetterDesk({ ...shared, queueIndex });
-    this.#receiver = new Receiver({ ...shared, queueIndex: queues, deadLetters, receipts, polls });
+    this.#renewals = new Renewals({
+      ...shared,
+      clientsMax: settings.renewClientsMax,
+      unseenMs: settings.renewUnseenMs,
+    });
+    this.#attempts = new Attempts(shared);
+    this.#receiver = new Receiver({
+      ...shared,
+      queueIndex: queues,
+      deadLetters,
+      receipts,
+      polls,
+      attempts: this.#attempts,
+      renewals: this.#renewals,
+    });
     this.#lite = new LiteService({
       ...shared,
       queues,
@@ -182,6 +198,7 @@ export class MessagingService implements Messaging, StateListener {
       names,
       leadership,
       secret,
+      attempts: this.#attempts,
       receiver: this.#receiver,
       puller: new Puller({ ...shared, queueIndex, polls }),
       groupOffsets,
@@ -190,7 +207,6 @@ export class MessagingService implements Messaging, StateListener {
       clientSeen: (clientId) => this.clientSeen(clientId),
     });
     this.#receiptCalls = new ReceiptCalls({ ...shared, receipts, deadLetters });
-    this.#renewals = new Renewals({ ...shared, clientsMax: settings.renewClientsMax });
     state.setListener(this);
   }
 
@@ -353,6 +369,7 @@ export class MessagingService implements Messaging, StateListener {
       this.#receiver.reset();
       this.#deadLetters.reset();
       this.deadLetterDesk.reset();
+      this.#attempts.start();
       this.#renewals.start();
       this.#lite.start();
       this.timers.start();

@@ -6,6 +6,7 @@ import { readyLiteTurns } from '../lite/ready-turns.js';
 import { type PollRegistry } from '../longpoll/poll-registry.js';
 import { type DeliveredMessage, type ReceiveRequest } from '../messaging.js';
 import { deliveryEpoch, type GroupRow, type Tables, type TopicRow } from '../state/tables.js';
+import { type Attempts } from './attempts.js';
 import { type DeadLetters } from './dead-letters.js';
 import { groupGone, isPaused } from './group-behaviour.js';
 import { type MessagingProbe } from './probe.js';
@@ -14,6 +15,7 @@ import { type RecordsProposer } from './proposals.js';
 import { QueueTurns, type Convoy, type OpenTurn, type QueueTurn } from './queue-turns.js';
 import { ReceiveCall, type ReceiveServer } from './receive-call.js';
 import { type Receipts } from './receipts.js';
+import { type Renewals } from './renewals.js';
 import { Effort, hasWork, select, type RecordAtHand, type Selection } from './selection.js';
 import { type MessagingSettings } from './settings.js';
 import { TurnRecords, type RecordLog } from './turn-records.js';
@@ -25,6 +27,8 @@ export interface ReceiverOptions {
   readonly proposer: RecordsProposer;
   readonly deadLetters: DeadLetters;
   readonly receipts: Receipts;
+  readonly attempts: Attempts;
+  readonly renewals: Renewals;
   readonly polls: PollRegistry;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -260,7 +264,8 @@ export class Receiver implements ReceiveServer {
     }
     // A message's priority is its queue: what is in a higher one goes first.
     if (type === 'PRIORITY') return { turns: view.queues.toReversed(), first: 0 };
-    return { turns: view.queues, first: view.rotation++ % queues };
+    const first = this.#options.attempts.queueOf(call.request) ?? view.rotation++ % queues;
+    return { turns: view.queues, first };
   }
 
   #select(call: ReceiveCall, { turn, group }: Omit<Turn, 'selection'>, so: LookSoFar): Selection {

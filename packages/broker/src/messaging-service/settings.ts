@@ -51,6 +51,14 @@ export const messagingSettings = {
     max: 10_000,
     doc: 'How long a receive without polling time waits for another delivery of the same queue to finish.',
   }),
+  renewUnseenMs: ms({
+    default: 300_000,
+    min: 60_000,
+    max: 10_800_000,
+    doc:
+      'How long a new leader prolongs an auto-renewed lease of which nobody knows whether its messages reached the client, ' +
+      'counted from the delivery. A client that works on them for longer gets them twice; one that never got them waits so long at most.',
+  }),
   renewClientsMax: count({
     default: 100_000,
     min: 1,

@@ -22,6 +22,9 @@ interface Lease extends DueItem {
   autoRenew: boolean;
   readonly grantedAtMs: number;
   renewals: number;
+  known: boolean;
+  /** Only of auto-renewed ones: others end soon. */
+  readonly attemptId: string | null;
   /** The next delivery does not count as one more attempt. */
   readonly suspended: boolean;
   /** May name offsets that have left the lease since. `dueMs` is the time at which they become visible. */
@@ -167,6 +170,7 @@ export class ConcurrentDelivery implements DeliveryState {
     if (slot === undefined) return offset < this.#nextOffset ? 'done' : 'stale';
     // Its handle is older than the delivery that holds it now.
     if (leaseId < slot.lease.firstId) return 'stale';
+    slot.lease.known = true;
     this.#close(offset, slot);
     return 'done';
   }
@@ -209,7 +213,7 @@ export class ConcurrentDelivery implements DeliveryState {
       if (to === null || before.lease !== from) {
         if (to !== null) this.#keep(to);
         from = before.lease;
-        const owner = { clientId: from.clientId, autoRenew: false };
+        const owner = { clientId: from.clientId, autoRenew: false, attemptId: null };
         to = newLease(sequence.take(), from.firstId, owner, from.grantedAtMs, visibleAtMs, suspend);
         slot = null;
       }
@@ -231,22 +235,30 @@ export class ConcurrentDelivery implements DeliveryState {
     return leaseId < slot.lease.firstId ? 'stale' : 'open';
   }
 
-  renew(leaseIds: readonly number[], visibleAtMs: number, release: boolean): void {
+  renew(leaseIds: readonly number[], visibleAtMs: number, release: boolean, known: boolean): void {
     for (const id of leaseIds) {
       const lease = this.#leases.get(id);
       if (lease === undefined || !lease.autoRenew) continue;
       lease.renewals++;
+      if (known) lease.known = true;
       if (release) lease.autoRenew = false;
       this.#due.move(lease, visibleAtMs);
     }
   }
 
+  openOffsets(leaseId: number): readonly number[] {
+    const lease = this.#leases.get(leaseId);
+    if (lease === undefined) return [];
+    return lease.offsets.filter((offset) => this.#open.get(offset)?.lease === lease);
+  }
+
   *renewable(): Iterable<RenewableLease> {
     for (const lease of this.#leases.values()) {
       if (!lease.autoRenew) continue;
-      const { id, clientId, grantedAtMs, dueMs, renewals } = lease;
+      const { id: leaseId, clientId, grantedAtMs, dueMs, renewals, known, attemptId } = lease;
       const attempt = this.#attemptOf(lease);
-      yield { leaseId: id, clientId, grantedAtMs, visibleAtMs: dueMs, renewals, attempt };
+      const times = { grantedAtMs, visibleAtMs: dueMs, renewals };
+      yield { leaseId, clientId, ...times, known, attemptId, attempt };
     }
   }
 
@@ -258,7 +270,8 @@ export class ConcurrentDelivery implements DeliveryState {
    * Writes the row: epoch, next offset, the leases in the order in which open offsets name them, then runs of open offsets.
    *
    *   epoch, nextOffset, leaseCount, lease*, runCount, run*
-   *   lease: id, id - firstId, clientId, flags (1 autoRenew, 2 suspended), grantedAtMs, visibleAtMs, renewals
+   *   lease: id, id - firstId, clientId, flags (1 autoRenew, 2 suspended, 4 known, 8 attemptId follows), [attemptId],
+   *          grantedAtMs, visibleAtMs, renewals
    *   run:   gap to the end of the run before, count, number of its lease, attempt, grantedAtMs - firstAtMs
    */
   write(writer: BinaryWriter): void {
@@ -352,7 +365,7 @@ function nextAttempt(slot: Slot): number {
 function newLease(
   id: number,
   firstId: number,
-  owner: { readonly clientId: string; readonly autoRenew: boolean },
+  owner: Pick<DeliveryOrder, 'clientId' | 'autoRenew' | 'attemptId'>,
   grantedAtMs: number,
   visibleAtMs: number,
   suspended: boolean,
@@ -364,6 +377,8 @@ function newLease(
     autoRenew: owner.autoRenew,
     grantedAtMs,
     renewals: 0,
+    known: false,
+    attemptId: owner.autoRenew ? owner.attemptId : null,
     suspended,
     offsets: [],
     openCount: 0,
@@ -376,7 +391,11 @@ function writeLease(writer: BinaryWriter, lease: Lease): void {
   writer.varint(lease.id);
   writer.varint(lease.id - lease.firstId);
   writer.text(lease.clientId);
-  writer.byte((lease.autoRenew ? 1 : 0) | (lease.suspended ? 2 : 0));
+  const { autoRenew, suspended, known, attemptId } = lease;
+  writer.byte(
+    (autoRenew ? 1 : 0) | (suspended ? 2 : 0) | (known ? 4 : 0) | (attemptId !== null ? 8 : 0),
+  );
+  if (attemptId !== null) writer.text(attemptId);
   writer.varint(lease.grantedAtMs);
   writer.varint(lease.dueMs);
   writer.varint(lease.renewals);
@@ -387,11 +406,13 @@ function readLease(reader: BinaryReader): Lease {
   const firstId = id - reader.varint();
   const clientId = reader.text();
   const flags = reader.byte();
-  if (flags > 3) reader.fail(`has lease flags ${flags}`);
+  if (flags > 15) reader.fail(`has lease flags ${flags}`);
+  const attemptId = (flags & 8) !== 0 ? reader.text() : null;
   const grantedAtMs = reader.varint();
   const visibleAtMs = reader.varint();
-  const owner = { clientId, autoRenew: (flags & 1) !== 0 };
+  const owner = { clientId, autoRenew: (flags & 1) !== 0, attemptId };
   const lease = newLease(id, firstId, owner, grantedAtMs, visibleAtMs, (flags & 2) !== 0);
+  lease.known = (flags & 4) !== 0;
   lease.renewals = reader.varint();
   return lease;
 }

@@ -183,7 +183,7 @@ class World {
     if (leases.length === 0) return;
     const lease = this.prng.pick(leases);
     const visibleAtMs = this.nowMs + 500;
-    this.delivery.renew([lease.leaseId], visibleAtMs, this.prng.chance(0.2));
+    this.delivery.renew([lease.leaseId], visibleAtMs, this.prng.chance(0.2), this.prng.chance(0.3));
     for (const message of this.messages) {
       const newest = message.handles[message.handles.length - 1];
       if (message.state === 'open' && newest === lease.leaseId) message.visibleAtMs = visibleAtMs;

@@ -14,7 +14,7 @@ export interface DeliveryOrder {
   readonly clientId: string;
   readonly autoRenew: boolean;
   readonly invisibleMs: number;
-  /** Name of the client's attempt; only ordered groups look at it. */
+  /** Name of the client's attempt: a call that repeats it says that the answer was lost. */
   readonly attemptId: string | null;
 }
 
@@ -62,6 +62,10 @@ export interface RenewableLease {
   readonly grantedAtMs: number;
   readonly visibleAtMs: number;
   readonly renewals: number;
+  /** The client has the messages: it acknowledged some, or the leader that granted the lease lived to say so. */
+  readonly known: boolean;
+  /** Of the call that got it. */
+  readonly attemptId: string | null;
   /** Of its first message that is still out. */
   readonly attempt: number;
 }
@@ -139,8 +143,11 @@ export interface DeliveryState {
   /**
    * Moves the end of auto-renewed leases; ids that are gone are passed over.
    * @param release this is the last move: nobody prolongs them any more
+   * @param known their client has the messages
    */
-  renew(leaseIds: readonly number[], visibleAtMs: number, release: boolean): void;
+  renew(leaseIds: readonly number[], visibleAtMs: number, release: boolean, known: boolean): void;
+  /** Messages of a lease that are out under it and not acknowledged. */
+  openOffsets(leaseId: number): readonly number[];
   /** Leases that auto-renew watches over. */
   renewable(): Iterable<RenewableLease>;
   /** The earliest time at which something in flight becomes visible; Infinity when nothing is. */

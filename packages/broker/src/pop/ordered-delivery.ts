@@ -34,6 +34,7 @@ interface Batch {
   autoRenew: boolean;
   readonly grantedAtMs: number;
   renewals: number;
+  known: boolean;
   /** Ascending. */
   readonly items: readonly Item[];
   /** Once all is acknowledged, the queue goes on here. */
@@ -171,6 +172,7 @@ export class OrderedDelivery implements DeliveryState {
             autoRenew: order.autoRenew,
             grantedAtMs: nowMs,
             renewals: 0,
+            known: false,
             items,
             endOffset,
           };
@@ -184,6 +186,7 @@ export class OrderedDelivery implements DeliveryState {
     if (batch === null || item === undefined || leaseId < batch.staleFromId) return 'stale';
     if (leaseId < batch.leaseId) return 'ignored';
     item.acked = true;
+    batch.known = true;
     this.#advance(batch);
     return 'done';
   }
@@ -255,12 +258,19 @@ export class OrderedDelivery implements DeliveryState {
     return item.acked ? 'done' : 'open';
   }
 
-  renew(leaseIds: readonly number[], visibleAtMs: number, release: boolean): void {
+  renew(leaseIds: readonly number[], visibleAtMs: number, release: boolean, known: boolean): void {
     const batch = this.#batch;
     if (batch === null || !batch.autoRenew || !leaseIds.includes(batch.leaseId)) return;
     batch.renewals++;
+    if (known) batch.known = true;
     if (release) batch.autoRenew = false;
     for (const item of batch.items) if (!item.changed) item.visibleAtMs = visibleAtMs;
+  }
+
+  openOffsets(leaseId: number): readonly number[] {
+    const batch = this.#batch;
+    if (batch?.leaseId !== leaseId) return [];
+    return batch.items.filter((item) => !item.acked).map((item) => item.offset);
   }
 
   *renewable(): Iterable<RenewableLease> {
@@ -268,9 +278,9 @@ export class OrderedDelivery implements DeliveryState {
     if (batch === null || !batch.autoRenew) return;
     const held = batch.items.find((item) => !item.acked && !item.changed);
     if (held === undefined) return;
-    const { leaseId, clientId, grantedAtMs, renewals } = batch;
+    const { leaseId, clientId, grantedAtMs, renewals, known, attemptId } = batch;
     const { visibleAtMs, attempt } = held;
-    yield { leaseId, clientId, grantedAtMs, visibleAtMs, renewals, attempt };
+    yield { leaseId, clientId, grantedAtMs, visibleAtMs, renewals, known, attemptId, attempt };
   }
 
   earliestVisibleAtMs(): number {
@@ -281,8 +291,8 @@ export class OrderedDelivery implements DeliveryState {
    * Writes the row.
    *
    *   epoch, committedOffset, hasBatch,
-   *   batch: leaseId, leaseId - staleFromId, attemptId, clientId, autoRenew, grantedAtMs, renewals, endOffset,
-   *          itemCount, item*
+   *   batch: leaseId, leaseId - staleFromId, attemptId, clientId, flags (1 autoRenew, 2 known), grantedAtMs, renewals,
+   *          endOffset, itemCount, item*
    *   item:  offset - committedOffset, attempt, flags (1 acked, 2 changed, 4 suspended), visibleAtMs,
    *          grantedAtMs - firstAtMs
    *   countCount, (offset - committedOffset, attempts, firstAtMs, lastAtMs - firstAtMs)*
@@ -300,7 +310,7 @@ export class OrderedDelivery implements DeliveryState {
       writer.varint(batch.leaseId - batch.staleFromId);
       writer.optionalText(batch.attemptId);
       writer.text(batch.clientId);
-      writer.flag(batch.autoRenew);
+      writer.byte((batch.autoRenew ? 1 : 0) | (batch.known ? 2 : 0));
       writer.varint(batch.grantedAtMs);
       writer.varint(batch.renewals);
       writer.varint(batch.endOffset);
@@ -337,7 +347,7 @@ export class OrderedDelivery implements DeliveryState {
         staleFromId: leaseId - reader.varint(),
         attemptId: reader.optionalText(),
         clientId: reader.text(),
-        autoRenew: reader.flag(),
+        ...readBatchFlags(reader),
         grantedAtMs: reader.varint(),
         renewals: reader.varint(),
         endOffset: reader.varint(),
@@ -429,6 +439,12 @@ export class OrderedDelivery implements DeliveryState {
     this.#committedOffset = offset;
     for (const buried of this.#buried) if (buried < offset) this.#buried.delete(buried);
   }
+}
+
+function readBatchFlags(reader: BinaryReader): Pick<Batch, 'autoRenew' | 'known'> {
+  const flags = reader.byte();
+  if (flags > 3) reader.fail(`has batch flags ${flags}`);
+  return { autoRenew: (flags & 1) !== 0, known: (flags & 2) !== 0 };
 }
 
 function readItem(reader: BinaryReader, committedOffset: number, grantedAtMs: number): Item {

@@ -193,6 +193,7 @@ class Load {
           leaseIds: [leaseId],
           invisibleMs: 9_000,
           release: false,
+          known: draw < 0.98,
         });
     }
   }

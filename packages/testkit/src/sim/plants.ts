@@ -19,6 +19,10 @@ export const plants = {
     workload: 'broker',
     what: 'an ack counts whoever holds the message by now',
   },
+  'attempts-forgotten': {
+    workload: 'broker',
+    what: 'nobody remembers for which attempt of its client a lease was granted',
+  },
   'sends-forgotten': {
     workload: 'broker',
     what: 'a message that is sent again is stored again',

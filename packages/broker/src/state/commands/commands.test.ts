@@ -86,7 +86,14 @@ const commands: readonly Command[] = [
   },
   { kind: 'mark-resent', topic: '%DLQ%g', topicEpoch: 4, offset: 300, toTopic: 'T' },
   { kind: 'open-queues', group: 'g', topic: 'T', topicEpoch: 7, places: [] },
-  { kind: 'renew-leases', ...name, leaseIds: [1, 300], invisibleMs: 60_000, release: false },
+  {
+    kind: 'renew-leases',
+    ...name,
+    leaseIds: [1, 300],
+    invisibleMs: 60_000,
+    release: false,
+    known: true,
+  },
   {
     kind: 'lite-subscribe',
     topic: 'L',

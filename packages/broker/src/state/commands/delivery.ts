@@ -57,6 +57,8 @@ export type RenewLeases = {
   readonly invisibleMs: number;
   /** The client is gone: auto-renew ends with this. */
   readonly release: boolean;
+  /** The client has the messages: the leader that granted the lease says so. */
+  readonly known: boolean;
 } & DeliveryName;
 
 /** Below this many open messages no queue is at its limit, however low that is set. */
@@ -148,19 +150,24 @@ export const renewLeasesKind: CommandKind<RenewLeases> = {
   write: (writer, command) => {
     writeName(writer, command);
     writer.varint(command.invisibleMs);
-    writer.flag(command.release);
+    writer.byte((command.release ? 1 : 0) | (command.known ? 2 : 0));
     writeNumbers(writer, command.leaseIds);
   },
   read: (reader) => {
     const name = readName(reader);
     const invisibleMs = reader.varint();
-    const release = reader.flag();
-    return { kind: 'renew-leases', ...name, invisibleMs, release, leaseIds: readNumbers(reader) };
+    const flags = reader.byte();
+    if (flags > 3) reader.fail(`has flags ${flags}`);
+    const release = (flags & 1) !== 0;
+    const known = (flags & 2) !== 0;
+    const leaseIds = readNumbers(reader);
+    return { kind: 'renew-leases', ...name, invisibleMs, release, known, leaseIds };
   },
   apply: ({ tables, nowMs }, command) => {
     const row = findDelivery(tables, command);
     if (row === undefined) return null;
-    row.state.renew(command.leaseIds, nowMs + command.invisibleMs, command.release);
+    const { leaseIds, invisibleMs, release, known } = command;
+    row.state.renew(leaseIds, nowMs + invisibleMs, release, known);
     tables.deliveryChanged(row);
     tables.touched(row);
     return null;

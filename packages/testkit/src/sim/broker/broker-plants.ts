@@ -27,6 +27,11 @@ export function plantInMachine(plant: Plant | null, machine: StateMachine): Stat
         }));
         return { ...command, targets };
       });
+    case 'attempts-forgotten':
+      return new RewritingMachine(machine, (command) => {
+        if (command.kind !== 'deliver' || command.attemptId === null) return command;
+        return { ...command, attemptId: '?'.repeat(command.attemptId.length) };
+      });
     default:
       return machine;
   }

@@ -54,6 +54,8 @@ export interface BrokerScenario {
   readonly deadLetterChance: number;
   readonly extendChance: number;
   readonly consumerThinkMs: number;
+  /** Share of consumers that work like the push consumers of SDKs. */
+  readonly pushShare: number;
   /** Every so many entries the whole state is summed up on every node. */
   readonly digestEvery: number;
 }
@@ -139,6 +141,7 @@ export function drawBrokerScenario(seed: number, random: Prng): BrokerScenario {
     deadLetterChance: random.pick([0, 0.05]),
     extendChance: random.pick([0, 0.1]),
     consumerThinkMs: unitMs * random.pick([0, 0.05, 0.3]),
+    pushShare: random.fork('push').pick([0, 0.5, 1]),
     digestEvery: random.pick([1, 7, 50]),
   };
 }

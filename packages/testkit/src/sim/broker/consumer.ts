@@ -1,12 +1,18 @@
 import { type AckTarget } from '@raftmq/broker/internal';
-import { tagFilter } from '@raftmq/protocol';
+import { consumeLimits, tagFilter } from '@raftmq/protocol';
 import { type SimGroup } from './broker-scenario.js';
 import { type SeenDelivery } from '../../model/broker-watch.js';
+import { type CallOutcome } from './client-network.js';
 import { SimClient, type ClientTools } from './clients.js';
 
-/** Receives, and acknowledges most of what it gets; some it sets aside, some it forgets. */
+/**
+ * Receives, and acknowledges most of what it gets; some it sets aside, some it forgets. One that works like the push
+ * consumers of SDKs lets the broker renew its leases, makes an attempt again until it is answered, and ends with every
+ * message it got.
+ */
 export class Consumer extends SimClient {
   readonly #group: SimGroup;
+  readonly #push: boolean;
   /** From now on everything is acknowledged. */
   #diligent = false;
   #attempts = 0;
@@ -14,6 +20,7 @@ export class Consumer extends SimClient {
   constructor(name: string, tools: ClientTools, group: SimGroup) {
     super(name, tools);
     this.#group = group;
+    this.#push = tools.random.fork(`push ${name}`).chance(tools.scenario.pushShare);
   }
 
   /** No more mischief: whatever comes is acknowledged. */
@@ -27,7 +34,7 @@ export class Consumer extends SimClient {
     while (!this.stopping) {
       const deliveries = await this.#receive(attemptId);
       // A poll whose answer was lost is made again under the same name.
-      if (deliveries === null && this.random.chance(0.7)) {
+      if (deliveries === null && (this.#push || this.random.chance(0.7))) {
         await this.pause(scenario.unitMs * 0.2);
         continue;
       }
@@ -84,11 +91,14 @@ export class Consumer extends SimClient {
     const { config, topic, tags } = this.#group;
     const pollingMs = Math.round(this.random.next() * scenario.pollingMaxMs);
     const queues = scenario.topics.find((one) => one.name === topic)!.queues;
-    const queueId = this.random.chance(0.3) ? this.random.integer(0, queues - 1) : null;
+    const oneQueue = this.random.chance(0.3) ? this.random.integer(0, queues - 1) : null;
+    // As the edge has it: what a push consumer says of queues is ignored.
+    const queueId = this.#push ? null : oneQueue;
     const batchSize = this.#diligent ? 32 : this.random.integer(1, scenario.receiveBatchMax);
-    const invisibleMs = this.#diligent
+    const ownInvisibleMs = this.#diligent
       ? scenario.unitMs * 5
       : Math.max(1, Math.round(this.random.next() * scenario.invisibleMaxMs));
+    const invisibleMs = this.#push ? consumeLimits.autoRenewInvisibleMs : ownInvisibleMs;
     const outcome = await this.call({
       label: `receive ${this.name} ${attemptId}`,
       patienceMs: pollingMs,
@@ -99,7 +109,7 @@ export class Consumer extends SimClient {
           queueId,
           batchSize,
           invisibleMs,
-          autoRenew: false,
+          autoRenew: this.#push,
           clientId: this.name,
           pollingMs,
           filter: tagFilter(tags),
@@ -110,7 +120,8 @@ export class Consumer extends SimClient {
       },
     });
     if (outcome.kind === 'ok') return outcome.value;
-    return outcome.kind === 'refused' ? [] : null;
+    // A leader that lost its office refuses what its successor may still commit.
+    return outcome.kind === 'refused' && !this.#push ? [] : null;
   }
 
   async #consume(deliveries: readonly SeenDelivery[]): Promise<void> {
@@ -121,7 +132,11 @@ export class Consumer extends SimClient {
     if (!this.#diligent) await this.pause(tookMs);
     for (const delivery of deliveries) {
       const draw = this.#diligent ? 1 : this.random.next();
-      if (draw < nackChance) await this.#change(delivery, this.random.next() * scenario.unitMs);
+      if (this.#push) {
+        if (draw < nackChance) await this.#nack(delivery);
+        else acks.push(delivery);
+      } else if (draw < nackChance)
+        await this.#change(delivery, this.random.next() * scenario.unitMs);
       else if (draw < nackChance + forgetChance) continue;
       else if (draw < nackChance + forgetChance + deadLetterChance) await this.#bury(delivery);
       else if (draw < nackChance + forgetChance + deadLetterChance + extendChance) {
@@ -144,16 +159,33 @@ export class Consumer extends SimClient {
           watch.acked(config.name, deliveries, answers);
         },
       });
-    for (let left = this.#diligent ? 3 : this.random.integer(1, 2); left > 0; left--) {
+    const tries = this.#diligent ? 3 : this.random.integer(1, 2);
+    for (let left = this.#push ? Infinity : tries; left > 0 && !this.stopping; left--) {
       if ((await attempt()).kind === 'ok') return;
       await this.pause(this.tools.scenario.unitMs * 0.2);
     }
   }
 
+  /** Until someone answers. A handle that is no good ends it too. */
+  async #nack(delivery: SeenDelivery): Promise<void> {
+    const { unitMs } = this.tools.scenario;
+    while (!this.stopping) {
+      const outcome = await this.#changeCall(delivery, this.random.next() * unitMs);
+      if (outcome.kind === 'ok') return;
+      if (outcome.kind === 'refused' && outcome.code === 'INVALID_RECEIPT_HANDLE') return;
+      await this.pause(unitMs * 0.2);
+    }
+  }
+
   async #change(delivery: SeenDelivery, invisibleMs: number): Promise<string | null> {
+    const outcome = await this.#changeCall(delivery, invisibleMs);
+    return outcome.kind === 'ok' ? outcome.value : null;
+  }
+
+  #changeCall(delivery: SeenDelivery, invisibleMs: number): Promise<CallOutcome<string>> {
     const { config, topic } = this.#group;
     const suspend = this.random.chance(0.2);
-    const outcome = await this.call({
+    return this.call({
       label: `change ${this.name}`,
       run: (messaging) =>
         messaging.changeInvisible(
@@ -164,7 +196,6 @@ export class Consumer extends SimClient {
           suspend,
         ),
     });
-    return outcome.kind === 'ok' ? outcome.value : null;
   }
 
   async #bury(delivery: SeenDelivery): Promise<void> {

@@ -1,0 +1,138 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { type BrokerStateMachine } from '../state/state-machine.js';
+import { ServiceFixture, type SeenMessage } from '../testing/service-fixture.js';
+import { settle } from '../testing/single-node.js';
+
+const UNSEEN_MS = 300_000;
+
+let fixture: ServiceFixture;
+let term = 1;
+
+beforeEach(async () => {
+  term = 1;
+  fixture = await ServiceFixture.start({ renewUnseenMs: UNSEEN_MS });
+  await fixture.service.putTopic({ name: 'T', type: 'NORMAL', queues: 1, permission: 6 });
+});
+
+afterEach(() => fixture.service.stop());
+
+/** The leader is another one from here on: what was in its memory is gone. */
+function failover(): void {
+  const state: BrokerStateMachine = fixture.state;
+  state.roleChanged({ role: 'follower', term: ++term, leaderId: 1, writable: false });
+  state.roleChanged({ role: 'leader', term: ++term, leaderId: 0, writable: true });
+}
+
+/** A push consumer's poll. */
+function poll(clientId: string, attemptId: string | null): Promise<readonly SeenMessage[]> {
+  return fixture.receive({ clientId, attemptId, autoRenew: true, invisibleMs: 60_000 });
+}
+
+/** The client lives on, and someone else asks for messages now and then: when did it get some? */
+async function waitedMs(limitMs: number): Promise<number> {
+  for (let ms = 0; ms < limitMs; ms += 10_000) {
+    fixture.service.clientSeen('client');
+    if ((await fixture.receive({ clientId: 'other' })).length > 0) return ms;
+    await fixture.clock.advance(10_000);
+  }
+  return Infinity;
+}
+
+describe('a lease that an earlier leader granted', () => {
+  test('is given up after a while when nobody knows whether its client has the messages', async () => {
+    await fixture.send('a');
+    await poll('client', null);
+    failover();
+    const ms = await waitedMs(4 * 3_600_000);
+    expect(ms).toBeGreaterThanOrEqual(UNSEEN_MS - 10_000);
+    expect(ms).toBeLessThanOrEqual(UNSEEN_MS + 20_000);
+  });
+
+  test('lives on when the earlier leader saw it given to its client', async () => {
+    await fixture.send('a');
+    const [got] = await poll('client', null);
+    await fixture.clock.advance(10_100);
+    failover();
+    expect(await waitedMs(2 * 3_600_000)).toBe(Infinity);
+    expect(await fixture.ack('g', got!.handle)).toEqual([null]);
+  });
+
+  test('lives on when the client acknowledged another message of it, before or after', async () => {
+    await fixture.send('a', 'b', 'c');
+    const [a, b, c] = await poll('client', null);
+    failover();
+    await fixture.ack('g', a!.handle);
+    expect(await waitedMs(3_600_000)).toBe(Infinity);
+    failover();
+    expect(await waitedMs(3_600_000)).toBe(Infinity);
+    expect(await fixture.ack('g', b!.handle, c!.handle)).toEqual([null, null]);
+  });
+
+  test('of an ordered group does not block its queue for hours', async () => {
+    await fixture.service.putGroup({ name: 'g', fifo: true, maxAttempts: 17 });
+    await fixture.send('a');
+    await poll('client', null);
+    failover();
+    expect(await waitedMs(4 * 3_600_000)).toBeLessThanOrEqual(UNSEEN_MS + 20_000);
+  });
+
+  test('is known by its row, which a restart reads', async () => {
+    await fixture.send('a', 'b');
+    await poll('client', 'attempt-1');
+    await fixture.clock.advance(10_100);
+    const { state } = fixture.state.tables.delivery('g', 'T', 0)!;
+    expect([...state.renewable()]).toMatchObject([{ known: true, attemptId: 'attempt-1' }]);
+  });
+});
+
+describe('an answer that was lost', () => {
+  test('the repeated attempt brings the messages at once, and none of them lost an attempt', async () => {
+    await fixture.send('a', 'b');
+    await poll('client', 'attempt-1');
+    failover();
+    const again = await poll('client', 'attempt-1');
+    expect(again.map(({ body, attempt }) => [body, attempt])).toEqual([
+      ['a', 1],
+      ['b', 1],
+    ]);
+    expect(fixture.service.probe.deliveriesAborted).toBe(1);
+  });
+
+  test('within one reign too, and once more', async () => {
+    await fixture.send('a');
+    for (let round = 0; round < 3; round++) {
+      expect(await poll('client', 'attempt-1')).toMatchObject([{ body: 'a', attempt: 1 }]);
+    }
+  });
+
+  test('what someone else got in between stays with them', async () => {
+    await fixture.send('a');
+    await poll('client', 'attempt-1');
+    fixture.service.clientGone('client', 'g');
+    await settle();
+    await fixture.clock.advance(1_100);
+    const [theirs] = await fixture.receive({ clientId: 'other' });
+    expect(await poll('client', 'attempt-1')).toEqual([]);
+    expect(await fixture.ack('g', theirs!.handle)).toEqual([null]);
+  });
+
+  test('an equal name of another client, group or a new attempt gives nothing back', async () => {
+    await fixture.send('a');
+    await poll('client', 'attempt-1');
+    failover();
+    expect(await poll('other', 'attempt-1')).toEqual([]);
+    expect(await poll('client', 'attempt-2')).toEqual([]);
+    const elsewhere = { attemptId: 'attempt-1', group: 'g2', autoRenew: true, invisibleMs: 60_000 };
+    expect(await fixture.receive(elsewhere)).toHaveLength(1);
+    expect(await poll('client', 'attempt-2')).toEqual([]);
+  });
+
+  test('an ordered queue is looked at first by the call that repeats its attempt', async () => {
+    await fixture.service.putTopic({ name: 'T', type: 'NORMAL', queues: 4, permission: 6 });
+    await fixture.service.putGroup({ name: 'g', fifo: true, maxAttempts: 17 });
+    await fixture.send('a', 'b', 'c', 'd');
+    const ordered = { attemptId: 'attempt-1', autoRenew: true, invisibleMs: 60_000, batchSize: 1 };
+    const [first] = await fixture.receive(ordered);
+    expect(await fixture.receive(ordered)).toMatchObject([{ body: first!.body, attempt: 1 }]);
+  });
+});
