@@ -20,9 +20,9 @@ export interface RenewalsOptions {
 }
 
 /**
- * Prolongs leases of clients that asked for it and live: looks every 5 s, renews what has less than 10 s left, for 1, 3,
- * 5, 10, 30, then 60 minutes, 3 hours in all; after that the message waits as its group's retry policy says. What a dead
- * client holds becomes visible after a second.
+ * Prolongs leases of clients that asked for it and live: looks when it begins to lead and every 5 s, renews what has less
+ * than 10 s left, for 1, 3, 5, 10, 30, then 60 minutes, 3 hours in all; after that the message waits as its group's retry
+ * policy says. What a dead client holds becomes visible after a second.
  *
  * A lease is not yet a message in a client's hands: the leader may die between the two, and the client would live on
  * without knowing of it. So the first renewal comes as soon as the leader that gave the answer sees it 5 s later, and
@@ -48,7 +48,8 @@ export class Renewals {
     this.#cancel();
     this.#answered.clear();
     this.#startedAtMs = this.#options.clock.monotonicMs();
-    this.#arm();
+    // The one before may have died with leases close to their end.
+    this.#arm(0);
   }
 
   stop(): void {
@@ -85,9 +86,9 @@ export class Renewals {
     void this.#propose(batch);
   }
 
-  #arm(): void {
-    this.#cancel = this.#options.clock.setTimer(consumeLimits.renewScanMs, () => {
-      this.#arm();
+  #arm(delayMs: number): void {
+    this.#cancel = this.#options.clock.setTimer(delayMs, () => {
+      this.#arm(consumeLimits.renewScanMs);
       if (!this.#busy) this.#scan();
     });
   }
