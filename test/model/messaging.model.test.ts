@@ -21,7 +21,7 @@ describe('the messaging service against a naive model', () => {
       await run.drain();
       await run.compareReplicas();
       for (const count of run.counts.values()) expect(count).toBeGreaterThan(0);
-      expect(run.counts.size).toBe(17);
+      expect(run.counts.size).toBe(22);
     },
     TEST_TIMEOUT_MS,
   );

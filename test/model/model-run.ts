@@ -1,14 +1,22 @@
 import { strict as assert } from 'node:assert';
 import { createPrng, isMqError, type Prng } from '@raftmq/base';
-import { type DeliveredMessage, type PublishMessage } from '@raftmq/broker/internal';
+import {
+  type DeliveredMessage,
+  type PublishMessage,
+  type ReceiveRequest,
+} from '@raftmq/broker/internal';
 import { ManualClock, settle, SingleNode } from '@raftmq/broker/testing';
-import { tagFilter, transactionSource } from '@raftmq/protocol';
+import { transactionSource, type RetryPolicy } from '@raftmq/protocol';
 import { BrokerWatch } from '@raftmq/testkit';
+import { LiteClients } from './lite-clients.js';
 import { GROUPS, placeOf, TOPICS, type Handle, type ModelGroup } from './model-groups.js';
+import { OffsetOperations } from './offset-operations.js';
 import { Replica, type ReplicaSurroundings } from './replica.js';
 
 /** Timers and polls fire up to this late. */
 const LATE_MS = 50;
+/** Of 2 s: what a silent client holds is free after three minutes, and everything else sooner. */
+const DRAIN_ROUNDS = 120;
 
 /**
  * Random operations on the messaging service of one node, one after the other, each compared with what a naive model of
@@ -26,6 +34,8 @@ export class ModelRun implements ReplicaSurroundings {
   /** Operations by kind. */
   readonly counts = new Map<string, number>();
   readonly #prng: Prng;
+  readonly #lite: LiteClients;
+  readonly #offsets: OffsetOperations;
   readonly #handles: Handle[] = [];
   /** Handles that an ack must accept, by group and place: those of the last delivery. */
   readonly #valid = new Map<string, string[]>();
@@ -44,12 +54,15 @@ export class ModelRun implements ReplicaSurroundings {
     this.#prng = createPrng(seed);
     this.watch = new BrokerWatch({
       violate: (invariant, message) => assert.fail(`${invariant}: ${message}`),
-      wants: (group, message) => {
-        const { tags } = GROUPS.find((one) => one.config.name === group)!;
-        return tags === null || (message.tag !== null && tags.includes(message.tag));
-      },
+      wants: (group, message) => GROUPS.find(({ config }) => config.name === group)!.wants(message),
+      lapsed: (group, { messageId }) =>
+        assert.fail(`the lease of ${group} for ${messageId} ended, though its client lives`),
       stored: () => undefined,
     });
+    const { clock, watch } = this;
+    const tools = { prng: this.#prng, clock, watch, service: () => this.#service };
+    this.#lite = new LiteClients(tools);
+    this.#offsets = new OffsetOperations(tools);
   }
 
   async start(): Promise<void> {
@@ -76,8 +89,13 @@ export class ModelRun implements ReplicaSurroundings {
       [2, 'recall', () => this.#recall()],
       [3, 'send half', () => this.#sendHalf()],
       [3, 'decide', () => this.#decide()],
-      [2, 'offset', () => this.#offset()],
-      [0.3, 'reset', () => this.#reset()],
+      [2, 'offset', () => this.#offsets.offset()],
+      [2, 'pull', () => this.#offsets.pull()],
+      [1, 'query offset', () => this.#offsets.query()],
+      [0.3, 'reset', () => this.#offsets.reset()],
+      [3, 'subscribe', () => this.#lite.subscribe(this.#client())],
+      [0.3, 'client gone', () => this.#clientGone()],
+      [0.5, 'change group', () => this.#changeGroup()],
       [1, 'no answer', () => this.#noAnswer()],
       [1, 'checkpoint', () => this.#prng.pick(this.#replicas).save()],
       [0.4, 'failover', () => this.#failOver()],
@@ -112,10 +130,16 @@ export class ModelRun implements ReplicaSurroundings {
         .catch(() => undefined);
     }
     const { referee } = this.watch;
-    for (let round = 0; round < 10_000 && !this.#allConsumed(); round++) {
+    const consumers: (readonly [ModelGroup, string])[] = [];
+    for (const group of GROUPS) {
+      await this.#service.putGroup(group.config);
+      const clients = group.topic === 'lite' ? await this.#lite.subscribeToAll(group) : ['drain'];
+      for (const client of clients) consumers.push([group, client]);
+    }
+    for (let round = 0; round < DRAIN_ROUNDS && !this.#allConsumed(); round++) {
       await this.clock.advance(2_000);
-      for (const group of GROUPS) {
-        const got = await this.#take(group, null, 32);
+      for (const [group, clientId] of consumers) {
+        const got = await this.#take(group, { clientId, batchSize: 32, queueId: null });
         await this.#ackAll(group, got);
       }
     }
@@ -152,38 +176,77 @@ export class ModelRun implements ReplicaSurroundings {
     leader!.lead(this.#term);
   }
 
-  #message(messageGroup: string | null): PublishMessage {
+  #message(place: Partial<PublishMessage> = {}): PublishMessage {
     return {
       messageId: `m${this.#messages++}`,
       body: Buffer.from('body'),
       tag: this.#prng.pick([null, 'a', 'b', 'c']),
       keys: [],
-      userProperties: [],
-      messageGroup,
+      userProperties: [
+        ...this.#prng.pick([
+          [],
+          ['price', '4.99'],
+          ['price', '5'],
+          ['price', '2E1'],
+          ['price', 'x'],
+        ]),
+        ...this.#prng.pick([[], ['color', 'red'], ['color', 'blue']]),
+      ],
+      messageGroup: null,
       traceContext: null,
       bornTimestampMs: 1,
       bornHost: 'host',
       gzip: false,
+      ...place,
     };
   }
 
-  #some(messageGroup: string | null): PublishMessage[] {
-    return Array.from({ length: this.#prng.integer(1, 3) }, () => this.#message(messageGroup));
+  #some(place: Partial<PublishMessage> = {}): PublishMessage[] {
+    return Array.from({ length: this.#prng.integer(1, 3) }, () => this.#message(place));
+  }
+
+  #client(): string {
+    return `client ${this.#prng.integer(0, 2)}`;
   }
 
   async #send(): Promise<void> {
-    const fifo = this.#prng.chance(0.5);
-    const topic = fifo ? 'fifo' : 'normal';
+    const topic = this.#prng.pick(['normal', 'fifo', 'urgent', 'lite']);
     const again = this.#lastSent.get(topic);
     const fresh = again === undefined || this.#prng.chance(0.9);
-    const messages = fresh ? this.#some(fifo ? `g${this.#prng.integer(0, 4)}` : null) : again;
+    const messages = fresh ? this.#some(this.#place(topic)) : again;
+    const [first] = messages;
+    const name = first!.liteTopic;
+    const room = typeof name !== 'string' || this.#lite.hasRoom(name);
     this.#lastSent.set(topic, messages);
     const ids = messages.map((message) => message.messageId);
     const before = this.watch.sends.attempt(topic, ids);
-    const result = await this.#service.send(this.#service.topic(topic)!, messages);
-    this.watch.sent(topic, ids, result, before);
+    try {
+      const result = await this.#service.send(this.#service.topic(topic)!, messages);
+      assert.ok(room, 'a lite topic too many is refused');
+      if (topic === 'urgent' && result.repeats === undefined)
+        assert.equal(
+          result.queueId,
+          Math.min(first!.priority ?? 0, 2),
+          'the queue is the priority',
+        );
+      this.watch.sent(topic, ids, result, before);
+    } catch (error) {
+      if (!isMqError(error)) throw error;
+      assert.equal(error.code, 'LITE_TOPIC_QUOTA_EXCEEDED');
+      assert.ok(!room, `there is room for ${name ?? ''}`);
+      this.#lastSent.delete(topic);
+      return this.watch.sends.refused(ids);
+    }
     for (const id of ids)
       assert.equal(this.#copies(topic, id), 1, `${id} is stored once, however often it is sent`);
+  }
+
+  /** What sends a message to a queue, by the kind of its topic. */
+  #place(topic: string): Partial<PublishMessage> {
+    if (topic === 'fifo') return { messageGroup: `g${this.#prng.integer(0, 4)}` };
+    if (topic === 'urgent') return { priority: this.#prng.integer(0, 3) };
+    if (topic === 'lite') return { liteTopic: this.#lite.name() };
+    return {};
   }
 
   /** How often a message lies in the topic as it is now. */
@@ -198,36 +261,55 @@ export class ModelRun implements ReplicaSurroundings {
     const group = this.#prng.pick(GROUPS);
     const queues = TOPICS.find(({ name }) => name === group.topic)!.queues;
     const queueId = this.#prng.chance(0.3) ? this.#prng.integer(0, queues - 1) : null;
-    await this.#take(group, queueId, this.#prng.integer(1, 8));
+    const batchSize = this.#prng.integer(1, 8);
+    const autoRenew = this.#prng.chance(0.2);
+    await this.#take(group, { queueId, batchSize, clientId: this.#client(), autoRenew });
   }
 
   /** Receives, and knows before whether there is something. */
   async #take(
     group: ModelGroup,
-    queueId: number | null,
-    batchSize: number,
+    asked: Pick<ReceiveRequest, 'queueId' | 'batchSize' | 'clientId'> & Partial<ReceiveRequest>,
   ): Promise<readonly Handle[]> {
-    const expected = this.#available(group, queueId);
+    const { name } = group.config;
+    const queues = this.#queues(group, asked);
+    const expected = queues.some((queueId) => this.#available(group, queueId));
+    const letters = this.#deadLetters(name);
     const messages = await this.#service.receive({
-      group: group.config.name,
+      group: name,
       topic: group.topic,
-      queueId,
-      batchSize,
-      invisibleMs: this.#prng.integer(1_000, 20_000),
+      invisibleMs: asked.autoRenew === true ? 60_000 : this.#prng.integer(1_000, 20_000),
       autoRenew: false,
-      clientId: 'consumer',
       pollingMs: 0,
-      filter: tagFilter(group.tags),
+      filter: group.filter,
       attemptId: `attempt ${this.#attempts++}`,
       signal: new AbortController().signal,
+      ...asked,
     });
-    assert.equal(messages.length > 0, expected, `${group.config.name} gets ${messages.length}`);
-    assert.ok(messages.length <= batchSize);
+    assert.equal(messages.length > 0, expected, `${name} gets ${messages.length}`);
+    assert.ok(messages.length <= asked.batchSize);
     const handles = messages.map((message) => this.#got(group, message));
+    for (const { queueId } of handles) assert.ok(queues.includes(queueId), 'from its own queues');
+    if (group.topic === 'urgent' && this.#deadLetters(name) === letters)
+      this.#highestFirst(group, asked.queueId, handles);
     // A batch of an ordered queue takes the place of the one before, whatever is in it.
     if (group.config.fifo) for (const handle of handles) this.#forgetQueue(handle);
     for (const handle of handles) this.#valid.set(placeOf(handle), [handle.receiptHandle]);
     return handles;
+  }
+
+  /** Nothing goes out from a queue while there is something in a higher one. */
+  #highestFirst(group: ModelGroup, queueId: number | null, handles: readonly Handle[]): void {
+    const order = handles.map((handle) => handle.queueId);
+    assert.deepEqual(
+      order,
+      order.toSorted((a, b) => b - a),
+      'in the order of their priorities',
+    );
+    const lowest = order.at(-1);
+    if (queueId !== null || lowest === undefined) return;
+    for (let higher = lowest + 1; higher < 3; higher++)
+      assert.ok(!this.#available(group, higher), `queue ${higher} goes before ${lowest}`);
   }
 
   #forgetQueue({ group, topic, queueId }: Handle): void {
@@ -236,17 +318,27 @@ export class ModelRun implements ReplicaSurroundings {
       if (place.startsWith(prefix)) this.#valid.delete(place);
   }
 
-  #available({ config, topic }: ModelGroup, queueId: number | null): boolean {
+  /** Where a receive call may take from. */
+  #queues(
+    group: ModelGroup,
+    { queueId, clientId }: Pick<ReceiveRequest, 'queueId' | 'clientId'>,
+  ): readonly number[] {
+    if (group.topic === 'lite') return this.#lite.queuesOf(group, clientId);
+    if (queueId !== null) return [queueId];
+    const { queues } = TOPICS.find(({ name }) => name === group.topic)!;
+    return Array.from({ length: queues }, (_, id) => id);
+  }
+
+  #available({ config: { name }, topic }: ModelGroup, queueId: number): boolean {
     const { referee } = this.watch;
-    const queues = TOPICS.find(({ name }) => name === topic)!.queues;
-    for (let id = 0; id < queues; id++) {
-      if (queueId !== null && id !== queueId) continue;
-      const end = referee.topics.get(topic)?.queues[id]?.length ?? 0;
-      const model = referee.delivery(config.name, topic, id);
-      if (model !== null && model.available(this.clock.nowMs, end)) return true;
-      if (model === null && referee.unconsumed(config.name, topic, id) !== null) return true;
-    }
-    return false;
+    if (referee.groups.get(name)?.paused === true) return false;
+    const model = referee.delivery(name, topic, queueId);
+    if (model === null) return referee.unconsumed(name, topic, queueId) !== null;
+    return model.available(this.clock.nowMs, referee.endOf(topic, queueId));
+  }
+
+  #deadLetters(group: string): number {
+    return this.watch.referee.topics.get(`%DLQ%${group}`)?.queues[0]?.length ?? 0;
   }
 
   #got(group: ModelGroup, message: DeliveredMessage): Handle {
@@ -326,16 +418,14 @@ export class ModelRun implements ReplicaSurroundings {
     const handle = this.#recent();
     if (handle === null) return;
     const { name } = handle.group.config;
-    const letters = (): number =>
-      this.watch.referee.topics.get(`%DLQ%${name}`)?.queues[0]?.length ?? 0;
-    const before = letters();
+    const before = this.#deadLetters(name);
     const consumed = this.#isConsumed(handle);
     try {
       await this.#service.forwardToDeadLetterQueue(name, handle.group.topic, handle);
-      if (consumed) assert.equal(letters(), before, 'a consumed message is not buried');
+      if (consumed) assert.equal(this.#deadLetters(name), before, 'not buried, as it is consumed');
     } catch (error) {
       assert.equal(isMqError(error) && error.code, 'INVALID_RECEIPT_HANDLE');
-      assert.equal(letters(), before);
+      assert.equal(this.#deadLetters(name), before);
     }
   }
 
@@ -353,7 +443,7 @@ export class ModelRun implements ReplicaSurroundings {
   }
 
   async #sendTimed(): Promise<void> {
-    const messages = this.#some(null).map((message) => ({
+    const messages = this.#some().map((message) => ({
       ...message,
       deliveryTimestampMs: this.clock.nowMs + this.#prng.integer(-1_000, 60_000),
     }));
@@ -382,7 +472,7 @@ export class ModelRun implements ReplicaSurroundings {
   async #sendHalf(): Promise<void> {
     const again = this.#transactions.at(-1);
     const repeat = again !== undefined && this.#prng.chance(0.2);
-    const message = repeat ? { ...this.#message(null), messageId: again } : this.#message(null);
+    const message = repeat ? { ...this.#message(), messageId: again } : this.#message();
     const halves = [{ ...message, transactionRecoveryMs: null }];
     const ids = [message.messageId];
     this.watch.sends.attempt('tx', ids);
@@ -407,35 +497,23 @@ export class ModelRun implements ReplicaSurroundings {
     }
   }
 
-  async #offset(): Promise<void> {
-    const { config, topic } = this.#prng.pick(GROUPS);
-    const queueId = 0;
-    const name = { group: config.name, topic, queueId };
-    const { referee } = this.watch;
-    const expected = referee.delivery(config.name, topic, queueId)?.committedOffset ?? null;
-    assert.equal(this.#service.committedOffset(name), expected, 'committed offset');
-    this.watch.offsetRead(name, expected);
-    if (!this.#prng.chance(0.3)) return;
-    const end = referee.topics.get(topic)?.queues[queueId]?.length ?? 0;
-    const offset = Math.min(end, (expected ?? 0) + this.#prng.integer(0, 2));
-    const moved = await this.#service.updateOffset(name, offset);
-    assert.ok(moved >= offset && moved >= (expected ?? 0), 'an offset is not moved back');
-    this.watch.offsetRead(name, moved);
+  /** What auto-renew holds for the client becomes visible soon, and its subscriptions to lite topics are over. */
+  async #clientGone(): Promise<void> {
+    this.#service.clientGone(this.#client(), this.#prng.pick([null, 'all', 'ordered', 'lite']));
+    await settle();
   }
 
-  async #reset(): Promise<void> {
-    const { config, topic } = this.#prng.pick(GROUPS);
-    const { referee } = this.watch;
-    const places = await this.#service.resetOffset(
-      config.name,
-      topic,
-      0,
-      { kind: 'timestamp', timestampMs: this.clock.nowMs - this.#prng.integer(0, 30_000) },
-      false,
-    );
-    this.watch.resetGroups.add(config.name);
-    for (const { queueId, after } of places)
-      assert.equal(referee.delivery(config.name, topic, queueId)?.committedOffset, after);
+  async #changeGroup(): Promise<void> {
+    const { config } = this.#prng.pick(GROUPS);
+    await this.#service.putGroup({
+      ...config,
+      maxAttempts: this.#prng.pick([config.maxAttempts, config.maxAttempts + 2]),
+      retryPolicy: this.#prng.pick<RetryPolicy>([
+        { kind: 'list', waitsMs: [500] },
+        { kind: 'exponential', initialMs: 100, maxMs: 5_000, multiplier: 2 },
+      ]),
+      consumeEnabled: this.#prng.chance(0.7),
+    });
   }
 
   /** Calls whose proposals time out; what became of them is known later, or another leader's log wins. */
@@ -464,12 +542,13 @@ export class ModelRun implements ReplicaSurroundings {
     const { name } = group.config;
     const calls = async (): Promise<unknown> => {
       if (draw < 0.3) {
-        const messages = this.#some('g1');
+        const messages = this.#some({ messageGroup: 'g1' });
         this.#lastSent.set('fifo', messages);
         const ids = messages.map((message) => message.messageId);
         this.watch.sends.attempt('fifo', ids);
         return this.#service.send(this.#service.topic('fifo')!, messages);
       }
+      if (draw < 0.4) return this.#lite.subscribe(this.#client());
       if (draw < 0.6) {
         const messages = await this.#service.receive({
           group: name,
@@ -478,9 +557,9 @@ export class ModelRun implements ReplicaSurroundings {
           batchSize: 4,
           invisibleMs: 5_000,
           autoRenew: false,
-          clientId: 'consumer',
+          clientId: this.#client(),
           pollingMs: 0,
-          filter: tagFilter(group.tags),
+          filter: group.filter,
           attemptId: null,
           signal: new AbortController().signal,
         });
@@ -518,7 +597,7 @@ export class ModelRun implements ReplicaSurroundings {
   }
 
   async #topicAnew(): Promise<void> {
-    const topic = TOPICS[this.#prng.integer(0, 1)]!;
+    const topic = TOPICS[this.#prng.integer(0, 3)]!;
     await this.#service.deleteTopic(topic.name);
     this.watch.topicDeleted(topic.name);
     await this.#service.putTopic(topic);
@@ -531,9 +610,9 @@ export class ModelRun implements ReplicaSurroundings {
     const { referee } = this.watch;
     if (referee.timers.waiting > 0) return false;
     return GROUPS.every(({ config, topic }) =>
-      [...(referee.topics.get(topic)?.queues.keys() ?? [])].every(
-        (queueId) => referee.unconsumed(config.name, topic, queueId) === null,
-      ),
+      referee
+        .deliveryQueues(topic)
+        .every((queueId) => referee.unconsumed(config.name, topic, queueId) === null),
     );
   }
 }

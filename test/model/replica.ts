@@ -16,6 +16,7 @@ import {
   type ManualClock,
   type SingleNode,
 } from '@raftmq/broker/testing';
+import { LITE_SUBSCRIPTIONS_MAX, LITE_TOPICS_MAX } from './lite-clients.js';
 
 /** What the log's replicas share. */
 export interface ReplicaSurroundings {
@@ -57,6 +58,9 @@ export class Replica {
         transactionCheckFirstMs: 2_000,
         transactionCheckIntervalMs: 2_000,
         transactionCheckMax: 3,
+        liteTopicsMax: LITE_TOPICS_MAX,
+        liteSubscriptionsMax: LITE_SUBSCRIPTIONS_MAX,
+        liteTopicIdleMs: 120_000,
       },
       timerSettings: { timersLoadedMax: 16 },
       brokerGroup: 'model',

@@ -3,6 +3,7 @@ export {
   type DeliveredMessage,
   type GroupConfig,
   type HalfPublish,
+  type OffsetQuery,
   type PublishMessage,
   type ReceiveRequest,
   type ResetTarget,

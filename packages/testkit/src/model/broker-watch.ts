@@ -8,6 +8,7 @@ import { SendHistory } from './send-history.js';
 export interface SeenDelivery {
   readonly messageId: string;
   readonly topic: string;
+  /** As deliveries know it: that of its lite topic on a topic of type LITE. */
   readonly queueId: number;
   readonly queueOffset: number;
   readonly attempt: number;
@@ -19,6 +20,8 @@ export interface SeenDelivery {
 export interface WatchOptions {
   readonly violate: (invariant: string, message: string) => never;
   readonly wants: (group: string, message: LoggedMessage) => boolean;
+  /** See {@link RefereeOptions.lapsed}. */
+  readonly lapsed?: (group: string, message: LoggedMessage) => void;
   /** An answer that says "stored for good" leaves now: the entry must be safe. */
   readonly stored: (index: number) => void;
 }
@@ -181,34 +184,30 @@ export class BrokerWatch {
   /** A message is handed to a consumer. */
   received(group: string, message: DeliveredMessage): SeenDelivery {
     const { record, deliveryAttempt, receiptHandle } = message;
-    const seen: SeenDelivery = {
-      messageId: storedMessageId(record) ?? '',
-      topic: storedTopic(record),
-      queueId: storedQueueId(record),
-      queueOffset: storedQueueOffset(record),
-      attempt: deliveryAttempt,
-      receiptHandle,
-      epoch: 0,
-    };
-    const { topic, queueId, queueOffset } = seen;
-    const logged = this.referee.message(topic, queueId, queueOffset);
-    if (logged?.messageId !== seen.messageId) {
+    const messageId = storedMessageId(record) ?? '';
+    const topic = storedTopic(record);
+    const queueOffset = storedQueueOffset(record);
+    const logged = this.referee.message(topic, storedQueueId(record), queueOffset);
+    if (logged?.messageId !== messageId) {
       this.#violate(
         'no-uncommitted-read',
-        `${group} is given ${seen.messageId} as offset ${queueOffset} of ${topic}/${queueId}, where the log has ${logged?.messageId ?? 'nothing'}`,
+        `${group} is given ${messageId} as offset ${queueOffset} of ${topic}/${storedQueueId(record)}, where the log has ${logged?.messageId ?? 'nothing'}`,
       );
     }
     if (!this.#options.wants(group, logged))
-      this.#violate('filter', `${group} is given ${seen.messageId}, which its filter refuses`);
+      this.#violate('filter', `${group} is given ${messageId}, which its filter refuses`);
+    const queueId = this.referee.deliveryQueueOf(logged);
     if (!this.referee.handedOut({ group, topic, queueId }, queueOffset, deliveryAttempt)) {
       this.#violate(
         'one-live-receipt',
-        `${group} is given ${seen.messageId} (delivery ${deliveryAttempt}) without a lease of its own in the log`,
+        `${group} is given ${messageId} (delivery ${deliveryAttempt}) without a lease of its own in the log`,
       );
     }
     this.receivedCount++;
     if (deliveryAttempt > 1) this.redeliveredCount++;
-    return { ...seen, epoch: this.referee.delivery(group, topic, queueId)?.epoch ?? 0 };
+    const epoch = this.referee.delivery(group, topic, queueId)?.epoch ?? 0;
+    const attempt = deliveryAttempt;
+    return { messageId, topic, queueId, queueOffset, attempt, receiptHandle, epoch };
   }
 
   /** An ack call is answered; null = success. */

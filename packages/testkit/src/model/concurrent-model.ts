@@ -70,6 +70,7 @@ export class ConcurrentModel implements DeliveryModel {
       if (attempt > this.#subject.maxAttempts()) continue;
       const fault = this.#reach(offset);
       if (fault !== null) return fault;
+      if (held?.autoRenew === true) this.#subject.lapsed(offset);
       this.#next = Math.max(this.#next, offset + 1);
       const visibleAtMs = nowMs + invisibleMs;
       const leases = [leaseId];

@@ -24,6 +24,8 @@ export interface DeliverySubject {
   /** Whether the group's filter lets the message through. */
   wants(offset: number): boolean;
   readonly maxAttempts: () => number;
+  /** Handed out again while its lease was to be renewed. */
+  lapsed(offset: number): void;
 }
 
 /**

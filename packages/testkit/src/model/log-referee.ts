@@ -11,6 +11,7 @@ import {
 import { decodeStoredMessage, isStoredMessage, type StoredMessage } from '@raftmq/protocol';
 import { ENTRY_HEADER_SIZE_BYTES, entryType, type Entry } from '@raftmq/raft';
 import { TimerLedger, type LedgerEntry, type Violate } from './timer-ledger.js';
+import { LiteLedger } from './lite-ledger.js';
 import { TransactionLedger } from './transaction-ledger.js';
 import { newDeliveryModel, type DeliveryModel, type DeliveryStart } from './delivery-model.js';
 
@@ -22,6 +23,10 @@ export interface LoggedMessage {
   readonly queueOffset: number;
   readonly tag: string | null;
   readonly messageGroup: string | null;
+  /** Its name below a topic of type LITE; null on every other message. */
+  readonly liteTopic: string | null;
+  /** All of them, those of the broker included. */
+  readonly properties: ReadonlyMap<string, string>;
   readonly storeTimestampMs: number;
   /** Entry that holds it. */
   readonly index: number;
@@ -32,19 +37,26 @@ export interface RefereeOptions {
   readonly violate: Violate;
   /** What a group's filter lets through. */
   readonly wants: (group: string, message: LoggedMessage) => boolean;
+  /** A message is handed out again, though its lease was to be renewed for as long as its client lives. */
+  readonly lapsed?: (group: string, message: LoggedMessage) => void;
 }
 
 interface TopicModel {
   readonly epoch: number;
+  readonly lite: boolean;
   readonly queues: LoggedMessage[][];
 }
 
 interface GroupModel {
   readonly fifo: boolean;
   maxAttempts: number;
-  /** By `<topic>/<queue id>`. */
+  /** Nothing is handed out. */
+  paused: boolean;
+  /** By `<topic>/<queue id>`, of a lite topic by `<topic>/<its id>`. */
   readonly deliveries: Map<string, DeliveryModel>;
 }
+
+type CommandOf<K extends Command['kind']> = Extract<Command, { readonly kind: K }>;
 
 /**
  * Reads the one committed log as a person with a pencil would: which message lies where, who holds it, what is consumed.
@@ -56,6 +68,7 @@ export class LogReferee {
   readonly groups = new Map<string, GroupModel>();
   readonly timers: TimerLedger;
   readonly transactions: TransactionLedger;
+  readonly lites: LiteLedger;
   readonly #options: RefereeOptions;
   /** Messages of the entry that is being read, so far. */
   #inEntry: LoggedMessage[] = [];
@@ -71,6 +84,7 @@ export class LogReferee {
     this.#options = options;
     this.timers = new TimerLedger(options.violate);
     this.transactions = new TransactionLedger(options.violate);
+    this.lites = new LiteLedger(options.violate);
   }
 
   /** Every copy of a message, in the order of the log. */
@@ -80,6 +94,27 @@ export class LogReferee {
 
   message(topic: string, queueId: number, queueOffset: number): LoggedMessage | null {
     return this.topics.get(topic)?.queues[queueId]?.[queueOffset] ?? null;
+  }
+
+  /** The queues that deliveries know: those of the topic, or its lite topics. */
+  deliveryQueues(topic: string): readonly number[] {
+    const model = this.topics.get(topic);
+    if (model?.lite === true) return [...this.lites.topics(topic)].map(({ id }) => id);
+    return [...(model?.queues.keys() ?? [])];
+  }
+
+  /** The one of {@link deliveryQueues} that a message belongs to. */
+  deliveryQueueOf(message: LoggedMessage): number {
+    const { topic, liteTopic, queueId } = message;
+    if (liteTopic === null) return queueId;
+    return this.lites.byName(topic, liteTopic)?.id ?? queueId;
+  }
+
+  /** Offset behind the last message of one of {@link deliveryQueues}. */
+  endOf(topic: string, queueId: number): number {
+    const lite = this.lites.byId(topic, queueId);
+    if (lite !== null) return (lite.messages.at(-1)?.queueOffset ?? -1) + 1;
+    return this.topics.get(topic)?.queues[queueId]?.length ?? 0;
   }
 
   delivery(group: string, topic: string, queueId: number): DeliveryModel | null {
@@ -93,16 +128,14 @@ export class LogReferee {
 
   /** The first message of a queue that the group wants and has not consumed; null = there is none. */
   unconsumed(group: string, topic: string, queueId: number): LoggedMessage | null {
-    const queue = this.topics.get(topic)?.queues[queueId] ?? [];
     const key = `${group}/${topic}/${queueId}`;
     const model = this.delivery(group, topic, queueId);
+    const end = this.endOf(topic, queueId);
     let offset = this.#consumed.get(key) ?? 0;
-    for (; offset < queue.length; offset++) {
-      const message = queue[offset]!;
-      if (this.#options.wants(group, message) && model?.isConsumed(offset) !== true) break;
-    }
+    for (; offset < end; offset++)
+      if (this.#wants(group, topic, queueId, offset) && model?.isConsumed(offset) !== true) break;
     this.#consumed.set(key, offset);
-    return queue[offset] ?? null;
+    return offset < end ? this.#deliverable(topic, queueId, offset) : null;
   }
 
   /** A consumer was given this delivery: it must be in the log, and be given once. */
@@ -155,11 +188,14 @@ export class LogReferee {
       queueOffset: message.queueOffset,
       tag: message.tag,
       messageGroup: message.messageGroup,
+      liteTopic: topic.lite ? (message.liteTopic ?? null) : null,
+      properties: message.properties,
       storeTimestampMs: entry.storeTimestampMs,
       index: entry.index,
     };
     queue.push(logged);
     this.#inEntry.push(logged);
+    if (topic.lite) this.lites.stored(logged);
     const places = this.#places.get(message.messageId);
     if (places === undefined) this.#places.set(message.messageId, [logged]);
     else places.push(logged);
@@ -168,32 +204,29 @@ export class LogReferee {
   #command(entry: Entry, command: Command, result: unknown): void {
     switch (command.kind) {
       case 'put-topic':
-        if (!this.topics.has(command.topic.name))
-          this.topics.set(command.topic.name, { epoch: entry.index, queues: [] });
-        return;
+        return this.#topicPut(entry, command);
       case 'delete-topic':
-        this.topics.delete(command.name);
-        this.transactions.topicDeleted(command.name);
-        for (const group of this.groups.values()) {
-          for (const key of [...group.deliveries.keys()])
-            if (key.startsWith(`${command.name}/`)) group.deliveries.delete(key);
-        }
-        for (const key of [...this.#consumed.keys(), ...this.#grants.keys()]) {
-          if (key.split('/')[1] !== command.name) continue;
-          this.#consumed.delete(key);
-          this.#grants.delete(key);
-        }
-        return;
+        return this.#topicDeleted(command.name);
       case 'put-group': {
         const { name, fifo, maxAttempts } = command.group;
+        const paused = command.group.consumeEnabled === false;
         const known = this.groups.get(name);
         if (known === undefined)
-          this.groups.set(name, { fifo, maxAttempts, deliveries: new Map() });
-        else if (!command.ifMissing) known.maxAttempts = maxAttempts;
+          this.groups.set(name, { fifo, maxAttempts, paused, deliveries: new Map() });
+        else if (!command.ifMissing) Object.assign(known, { maxAttempts, paused });
         return;
       }
       case 'delete-group':
         this.groups.delete(command.name);
+        this.lites.groupDeleted(command.name);
+        return;
+      case 'lite-subscribe':
+        return this.#liteSubscribed(entry, command, result);
+      case 'lite-forget':
+        return this.lites.forgotten(command);
+      case 'lite-expire':
+        for (const id of this.lites.expired(this.#ledgerEntry(entry), command, result))
+          this.#dropDeliveries(command.topic, id);
         return;
       case 'deliver':
         return this.#deliver(entry, command, result as DeliveryGrant);
@@ -233,6 +266,49 @@ export class LogReferee {
     }
   }
 
+  #topicPut(entry: Entry, { topic: { name, type } }: CommandOf<'put-topic'>): void {
+    if (this.topics.has(name)) return;
+    const lite = type === 'LITE';
+    this.topics.set(name, { epoch: entry.index, lite, queues: [] });
+    if (lite) this.lites.topicPut(name);
+  }
+
+  #topicDeleted(name: string): void {
+    this.topics.delete(name);
+    this.transactions.topicDeleted(name);
+    this.lites.topicDeleted(name);
+    this.#dropDeliveries(name, null);
+  }
+
+  /** @param queueId null = all of the topic */
+  #dropDeliveries(topic: string, queueId: number | null): void {
+    const gone = (name: string | undefined, id: string | undefined): boolean =>
+      name === topic && (queueId === null || id === String(queueId));
+    for (const { deliveries } of this.groups.values()) {
+      for (const key of [...deliveries.keys()]) {
+        const [name, id] = key.split('/');
+        if (gone(name, id)) deliveries.delete(key);
+      }
+    }
+    for (const key of [...this.#consumed.keys(), ...this.#grants.keys()]) {
+      const [, name, id] = key.split('/');
+      if (!gone(name, id)) continue;
+      this.#consumed.delete(key);
+      this.#grants.delete(key);
+    }
+  }
+
+  #liteSubscribed(entry: Entry, command: CommandOf<'lite-subscribe'>, result: unknown): void {
+    const { topic } = command;
+    const group = this.groups.get(command.group);
+    const around = this.#ledgerEntry(entry);
+    const starts = this.lites.subscribed(around, command, group !== undefined, result);
+    for (const { id, offset } of starts) {
+      const name = { group: command.group, topic, queueId: id };
+      if (this.#known(name) === null) this.#open(name, group!, { offset, epoch: 0 });
+    }
+  }
+
   #ledgers(entry: LedgerEntry, command: Command, result: unknown): void {
     const { timers, transactions } = this;
     switch (command.kind) {
@@ -258,11 +334,7 @@ export class LogReferee {
   }
 
   /** A committed offset is what was asked for or a later one, and never before the one it had. */
-  #committed(
-    entry: Entry,
-    command: Extract<Command, { readonly kind: 'commit-offset' }>,
-    result: unknown,
-  ): void {
+  #committed(entry: Entry, command: CommandOf<'commit-offset'>, result: unknown): void {
     const group = this.groups.get(command.group);
     const topic = this.topics.get(command.topic);
     const { queueId, offset } = command;
@@ -283,7 +355,7 @@ export class LogReferee {
 
   #placed(
     entry: Entry,
-    command: Extract<Command, { readonly kind: 'reset-offsets' | 'open-queues' }>,
+    command: CommandOf<'reset-offsets' | 'open-queues'>,
     result: unknown,
   ): void {
     const group = this.groups.get(command.group);
@@ -312,11 +384,7 @@ export class LogReferee {
     };
   }
 
-  #deliver(
-    entry: Entry,
-    command: Extract<Command, { readonly kind: 'deliver' }>,
-    grant: DeliveryGrant,
-  ): void {
+  #deliver(entry: Entry, command: CommandOf<'deliver'>, grant: DeliveryGrant): void {
     const topic = this.topics.get(command.topic);
     const group = this.groups.get(command.group);
     const where = `${command.group} on ${command.topic}/${command.queueId}`;
@@ -332,7 +400,7 @@ export class LogReferee {
       const list = run.dropped ? dropped : wanted;
       for (let i = 0; i < run.count; i++) list.push(run.fromOffset + i);
     }
-    const end = topic.queues[command.queueId]?.length ?? 0;
+    const end = this.endOf(command.topic, command.queueId);
     if (command.endOffset > end || wanted.some((offset) => offset >= end))
       this.#violate('no-uncommitted-read', `${where}: a lease reaches behind the end, ${end}`);
     const fault = this.#open(command, group).delivered({
@@ -359,11 +427,7 @@ export class LogReferee {
     }
   }
 
-  #ack(
-    entry: Entry,
-    command: Extract<Command, { readonly kind: 'ack' }>,
-    outcomes: readonly DeliveryOutcome[],
-  ): void {
+  #ack(entry: Entry, command: CommandOf<'ack'>, outcomes: readonly DeliveryOutcome[]): void {
     const model = this.#known(command);
     command.targets.forEach(({ offset, leaseId }, i) => {
       const expected = model?.ack(offset, leaseId) ?? 'stale';
@@ -387,6 +451,22 @@ export class LogReferee {
     );
   }
 
+  /** The message at an offset of one of {@link deliveryQueues}; null for what does not belong to the lite topic. */
+  #deliverable(topic: string, queueId: number, offset: number): LoggedMessage | null {
+    const lite = this.lites.byId(topic, queueId);
+    if (lite === null) return this.message(topic, queueId, offset);
+    const [first] = lite.messages;
+    const message = first === undefined ? null : this.message(topic, first.queueId, offset);
+    return message !== null && offset >= first!.queueOffset && message.liteTopic === lite.name
+      ? message
+      : null;
+  }
+
+  #wants(group: string, topic: string, queueId: number, offset: number): boolean {
+    const message = this.#deliverable(topic, queueId, offset);
+    return message !== null && this.#options.wants(group, message);
+  }
+
   #known(name: DeliveryName): DeliveryModel | null {
     return this.delivery(name.group, name.topic, name.queueId);
   }
@@ -398,11 +478,12 @@ export class LogReferee {
     if (model === undefined || start !== undefined) {
       const { topic, queueId } = name;
       const subject = {
-        wants: (offset: number) => {
-          const message = this.message(topic, queueId, offset);
-          return message !== null && this.#options.wants(name.group, message);
-        },
+        wants: (offset: number) => this.#wants(name.group, topic, queueId, offset),
         maxAttempts: () => group.maxAttempts,
+        lapsed: (offset: number) => {
+          const message = this.#deliverable(topic, queueId, offset);
+          if (message !== null) this.#options.lapsed?.(name.group, message);
+        },
       };
       model = newDeliveryModel(group.fifo, subject, start);
       group.deliveries.set(key, model);

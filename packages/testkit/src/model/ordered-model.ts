@@ -90,6 +90,9 @@ export class OrderedModel implements DeliveryModel {
     const endOffset = Math.min(end, stopAt);
     const fault = this.#inOrder(wanted, endOffset, facts.nowMs);
     if (fault !== null) return fault;
+    for (const { offset, changed } of repeats ? [] : open)
+      if (before?.autoRenew === true && !changed && wanted.includes(offset))
+        this.#subject.lapsed(offset);
     const items = wanted.map((offset): OrderedItem => {
       const visibleAtMs = facts.nowMs + facts.invisibleMs;
       const rest = { acked: false, changed: false, suspended: false };
