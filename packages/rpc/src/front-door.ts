@@ -1,8 +1,8 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { errorText, LogGate, MqError, type Logger } from '@raftmq/base';
 
-/** Takes over a connection whose first bytes were put back unread. */
-export type TakeConnection = (socket: Socket) => void;
+/** Takes over a connection, with what came on it so far. */
+export type TakeConnection = (socket: Socket, received: Buffer) => void;
 
 export interface FrontDoorOptions {
   readonly host: string;
@@ -32,8 +32,7 @@ const HTTP2_PREFACE_START = 'PRI';
 const LOG_INTERVAL_MS = 10_000;
 
 /**
- * One listening port for TLS and plaintext HTTP/2: looks at the first byte of each connection, puts it back, and gives
- * the connection away. 0x16 starts a TLS record, `PRI` the HTTP/2 preface; anything else is closed without an answer.
+ * One listening port for TLS and plaintext HTTP/2: looks at the first byte of each connection and gives it away. 0x16 starts a TLS record, `PRI` the HTTP/2 preface; anything else is closed without an answer.
  */
 export class FrontDoor {
   readonly probe: FrontDoorProbe = { accepted: 0, refusedOverLimit: 0, refusedProtocol: 0 };
@@ -160,8 +159,7 @@ export class FrontDoor {
         this.#refuse(socket, 'speaks neither HTTP/2 nor TLS');
         return;
       }
-      socket.unshift(seen);
-      take(socket);
+      take(socket, seen);
     };
     socket.on('readable', look);
     socket.on('close', done);

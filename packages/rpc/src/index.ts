@@ -23,8 +23,9 @@ export {
   rpcServerLimits,
   type RpcServerLimits,
   type RpcServerOptions,
-  type RpcServerProbe,
 } from './server.js';
+export { type RpcServerProbe } from './call-runner.js';
+export { type ConnectionProbe } from './http2/limits.js';
 export {
   defaultErrorStatus,
   isRpcError,

@@ -1,28 +1,14 @@
-import {
-  Server,
-  ServerCredentials,
-  type ConnectionInjector,
-  type sendUnaryData,
-  type ServerDuplexStream,
-  type ServerUnaryCall,
-  type ServerWritableStream,
-} from '@grpc/grpc-js';
-import { assert, errorText, isMqError, LogGate, type Logger, type MqError } from '@raftmq/base';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
+import { assert, errorText, MqError, type Logger } from '@raftmq/base';
 import { type ProtoHandlers, type RawMethod } from './call.js';
+import { CallRunner, type RpcServerProbe } from './call-runner.js';
 import { loadCertificate, type TlsSource } from './certificate.js';
+import { Connections } from './connections.js';
 import { FrontDoor, type FrontDoorProbe } from './front-door.js';
-import { tuneHttp2Servers } from './http2-servers.js';
+import { type ConnectionProbe } from './http2/limits.js';
 import { loadService } from './load.js';
 import { protoMethod } from './proto-method.js';
-import { GrpcCallContext, ServerStream, ServerWriter } from './server-call.js';
-import {
-  defaultErrorStatus,
-  isImpossible,
-  isRpcError,
-  rpcStatus,
-  statusDetails,
-  type RpcStatus,
-} from './status.js';
+import { type RpcStatus } from './status.js';
 
 export interface RpcServerOptions {
   /** Address to listen on; '0.0.0.0' or '::' for all. */
@@ -56,6 +42,11 @@ export interface RpcServerLimits {
   readonly connectionWindowBytes: number;
   /** The same for one call. */
   readonly streamWindowBytes: number;
+  /** Memory for requests that have not come in whole, over all connections and for one; more calls are refused. */
+  readonly partialBytesMax: number;
+  readonly partialBytesPerConnectionMax: number;
+  /** Answers that a connection does not take; with more of them waiting its new calls are refused. */
+  readonly pendingBytesMax: number;
 }
 
 export const rpcServerLimits: RpcServerLimits = {
@@ -69,51 +60,47 @@ export const rpcServerLimits: RpcServerLimits = {
   keepaliveTimeoutMs: 20_000,
   connectionWindowBytes: 8 * 1024 * 1024,
   streamWindowBytes: 1024 * 1024,
+  partialBytesMax: 1024 * 1024 * 1024,
+  partialBytesPerConnectionMax: 256 * 1024 * 1024,
+  pendingBytesMax: 64 * 1024 * 1024,
 };
 
-/** Counters of a server; read at scrape. */
-export interface RpcServerProbe {
-  calls: number;
-  /** Calls that ended with a status other than OK, set by a handler. */
-  callsFailed: number;
-  /** Calls that failed in a way that nobody planned for. */
-  foreignErrors: number;
-}
-
-interface StatusAnswer {
-  readonly code: number;
-  readonly details: string;
-}
-
-const LOG_INTERVAL_MS = 1_000;
-const same = (bytes: Buffer): Buffer => bytes;
+const NOTHING = Buffer.alloc(0);
 
 /**
- * A gRPC server on one port, for TLS and plaintext clients alike. Register all methods, then start. Everything of
- * grpc-js stays inside: handlers see Buffers or decoded messages and a {@link CallContext}.
+ * A gRPC server on one port, for TLS and plaintext clients alike, on our own HTTP/2 (`http2/`). Register all methods, then
+ * start. Handlers see Buffers or decoded messages and a {@link CallContext}.
  */
 export class RpcServer {
-  readonly probe: RpcServerProbe = { calls: 0, callsFailed: 0, foreignErrors: 0 };
+  readonly probe: RpcServerProbe;
+  readonly connectionProbe: ConnectionProbe;
   readonly #options: RpcServerOptions;
   readonly #limits: RpcServerLimits;
-  readonly #grpc: Server;
-  readonly #gate = new LogGate(LOG_INTERVAL_MS);
-  readonly #injectors: ConnectionInjector[] = [];
+  readonly #runner: CallRunner;
+  readonly #connections: Connections;
   #door: FrontDoor | null = null;
   #closing: Promise<void> | null = null;
 
   constructor(options: RpcServerOptions) {
     this.#options = options;
-    this.#limits = { ...rpcServerLimits, ...options.limits };
-    this.#grpc = new Server({
-      'grpc.max_receive_message_length': this.#limits.receiveBytesMax,
-      'grpc.max_send_message_length': -1,
-      'grpc.max_concurrent_streams': this.#limits.callsPerConnectionMax,
-      'grpc.max_connection_idle_ms': this.#limits.idleMs,
-      'grpc.keepalive_time_ms': this.#limits.keepaliveMs,
-      'grpc.keepalive_timeout_ms': this.#limits.keepaliveTimeoutMs,
-      'grpc.enable_channelz': 0,
-    });
+    const { logger, errorStatus } = options;
+    const limits = { ...rpcServerLimits, ...options.limits };
+    this.#limits = limits;
+    this.#runner = new CallRunner({ logger, errorStatus });
+    this.probe = this.#runner.probe;
+    this.#connections = new Connections(
+      this.#runner,
+      {
+        ...limits,
+        messageBytesMax: limits.receiveBytesMax,
+        streamsMax: limits.callsPerConnectionMax,
+        openingMs: limits.peekTimeoutMs,
+        partialBytesMax: limits.partialBytesPerConnectionMax,
+      },
+      limits.partialBytesMax,
+      logger,
+    );
+    this.connectionProbe = this.#connections.probe;
   }
 
   /** The port that it listens on; only after `start`. */
@@ -134,25 +121,7 @@ export class RpcServer {
 
   /** Adds a method that works on bytes. A path is registered once (asserted). */
   register(method: RawMethod): void {
-    let added: boolean;
-    switch (method.kind) {
-      case 'unary':
-        added = this.#grpc.register(method.path, this.#unary(method), same, same, 'unary');
-        break;
-      case 'server-stream':
-        added = this.#grpc.register(
-          method.path,
-          this.#serverStream(method),
-          same,
-          same,
-          'serverStream',
-        );
-        break;
-      case 'bidi':
-        added = this.#grpc.register(method.path, this.#bidi(method), same, same, 'bidi');
-        break;
-    }
-    assert(added, `${method.path} is registered once`);
+    this.#runner.register(method);
   }
 
   /**
@@ -174,18 +143,21 @@ export class RpcServer {
    */
   async start(): Promise<void> {
     const { host, port, tls, logger } = this.#options;
-    const plain = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
-    this.#injectors.push(plain);
-    const secure = tls === null ? null : await this.#secureInjector(tls);
-    tuneHttp2Servers(this.#grpc, this.#limits);
-    const door = new FrontDoor({
+    const secure = tls === null ? null : await this.#tlsServer(tls);
+    const door: FrontDoor = new FrontDoor({
       host,
       port,
       connectionsMax: this.#limits.connectionsMax,
       connectionsPerAddressMax: this.#limits.connectionsPerAddressMax,
       peekTimeoutMs: this.#limits.peekTimeoutMs,
-      plain: (socket) => plain.injectConnection(socket),
-      tls: secure === null ? null : (socket) => secure.injectConnection(socket),
+      plain: (socket, received) => this.#connections.add(socket, received),
+      tls:
+        secure === null
+          ? null
+          : (socket, received) => {
+              socket.unshift(received);
+              secure.emit('connection', socket);
+            },
       logger,
     });
     await door.listen();
@@ -203,101 +175,33 @@ export class RpcServer {
 
   async #close(graceMs: number): Promise<void> {
     this.#door?.stopAccepting();
-    for (const injector of this.#injectors) injector.drain(graceMs);
+    this.#connections.drain();
     await this.#door?.closeConnections(graceMs);
-    this.#grpc.forceShutdown();
   }
 
-  async #secureInjector(source: TlsSource): Promise<ConnectionInjector> {
+  async #tlsServer(source: TlsSource): Promise<TlsServer> {
     const { certificate, key } = await loadCertificate(source);
-    const credentials = ServerCredentials.createSsl(
-      null,
-      [{ cert_chain: certificate, private_key: key }],
-      false,
-    );
-    const injector = this.#grpc.createConnectionInjector(credentials);
-    this.#injectors.push(injector);
-    return injector;
-  }
-
-  #unary(method: Extract<RawMethod, { kind: 'unary' }>) {
-    const { path, handler } = method;
-    return (call: ServerUnaryCall<Buffer, Buffer>, answer: sendUnaryData<Buffer>): void => {
-      this.probe.calls++;
-      try {
-        const result = handler(call.request, new GrpcCallContext(path, call));
-        if (Buffer.isBuffer(result)) {
-          answer(null, result);
-          return;
-        }
-        result.then(
-          (bytes) => answer(null, bytes),
-          (error: unknown) => answer(this.#statusOf(path, error)),
-        );
-      } catch (error) {
-        answer(this.#statusOf(path, error));
-      }
-    };
-  }
-
-  #serverStream(method: Extract<RawMethod, { kind: 'server-stream' }>) {
-    const { path, handler } = method;
-    return (call: ServerWritableStream<Buffer, Buffer>): void => {
-      this.probe.calls++;
-      const refuse = (error: unknown): void => {
-        if (!call.destroyed) call.emit('error', this.#statusOf(path, error));
-      };
-      try {
-        handler(call.request, new ServerWriter(call), new GrpcCallContext(path, call)).then(() => {
-          if (!call.destroyed) call.end();
-        }, refuse);
-      } catch (error) {
-        refuse(error);
-      }
-    };
-  }
-
-  #bidi(method: Extract<RawMethod, { kind: 'bidi' }>) {
-    const { path, handler } = method;
-    return (call: ServerDuplexStream<Buffer, Buffer>): void => {
-      this.probe.calls++;
-      const stream = new ServerStream(call, (error) => {
-        call.emit('error', this.#statusOf(path, error));
+    let server: TlsServer;
+    try {
+      server = createTlsServer({
+        cert: certificate,
+        key,
+        ALPNProtocols: ['h2'],
+        handshakeTimeout: this.#limits.peekTimeoutMs,
       });
-      try {
-        handler(stream, new GrpcCallContext(path, call));
-      } catch (error) {
-        stream.fail(error as Error);
-      }
-    };
-  }
-
-  /** The status that a failure becomes. What nobody planned for is logged here and nowhere else. */
-  #statusOf(path: string, error: unknown): StatusAnswer {
-    this.probe.callsFailed++;
-    if (isRpcError(error))
-      return { code: rpcStatus[error.status], details: statusDetails(error.message) };
-    if (isMqError(error)) {
-      const status = (this.#options.errorStatus ?? defaultErrorStatus)(error);
-      return { code: rpcStatus[status], details: statusDetails(error.message) };
-    }
-    this.probe.foreignErrors++;
-    if (isImpossible(error)) {
-      process.nextTick(() => {
-        throw error;
-      });
-    }
-    const suppressed = this.#gate.pass(performance.now());
-    if (suppressed !== null) {
-      const stack = error instanceof Error ? error.stack : undefined;
-      this.#options.logger.error(
-        { path, error: errorText(error), stack, suppressed },
-        'handler failed',
+    } catch (error) {
+      throw new MqError(
+        'CONFIG_INVALID',
+        `the certificate or its key is not usable: ${errorText(error)}`,
+        { cause: error },
       );
     }
-    return {
-      code: rpcStatus.INTERNAL,
-      details: 'the server failed in an unexpected way; its log says more',
-    };
+    // The door counts and closes the connection below; a handshake that fails ends it.
+    server.on('tlsClientError', (_error, socket) => socket.destroy());
+    server.on('secureConnection', (socket) => {
+      if (socket.alpnProtocol === 'h2') this.#connections.add(socket, NOTHING);
+      else socket.destroy();
+    });
+    return server;
   }
 }

@@ -1,0 +1,34 @@
+import { gunzip, inflate } from 'node:zlib';
+
+/** How messages may be packed; gRPC's names. */
+export type MessageEncoding = 'gzip' | 'deflate';
+
+/** What a client may send, for the answer to one that sent something else. */
+export const ACCEPTED_ENCODINGS = 'identity,deflate,gzip';
+
+/** The encoding that a `grpc-encoding` names; null = none, undefined = one that we do not know. */
+export function encodingOf(value: string): MessageEncoding | null | undefined {
+  if (value === 'identity') return null;
+  return value === 'gzip' || value === 'deflate' ? value : undefined;
+}
+
+/**
+ * Unpacks one message, on another thread.
+ * @param done gets the bytes, or null and why: more than `sizeBytesMax`, or no such format
+ */
+export function unpack(
+  encoding: MessageEncoding,
+  message: Buffer,
+  sizeBytesMax: number,
+  done: (unpacked: Buffer | null, refusal: 'size' | 'format' | null) => void,
+): void {
+  const work = encoding === 'gzip' ? gunzip : inflate;
+  work(message, { maxOutputLength: Math.max(1, sizeBytesMax) }, (error, unpacked) => {
+    if (error === null) done(unpacked, null);
+    else
+      done(
+        null,
+        (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE' ? 'size' : 'format',
+      );
+  });
+}
