@@ -364,7 +364,7 @@ describe('the state machine', () => {
   test('a checkpoint comes early when many rows have changed', async () => {
     const log = new MemoryLog();
     const { state, queueIndex, stateStore } = await open(log, new ManualClock());
-    const load = new Load(7, { state, queueIndex, stateStore, checkpoints: null! });
+    const load = new Load(7, { state, queueIndex, stateStore, checkpoints: null! }, log);
     new Checkpoints({
       state,
       queueIndex,
