@@ -7,6 +7,7 @@ import { ByteBudget } from './http2/message-memory.js';
 import { type ConnectionError } from './http2/protocol.js';
 import { ServerConnection, type ServerHandlers } from './http2/server-connection.js';
 import { isImpossible } from './status.js';
+import { type ByteReceiver } from './visitor.js';
 
 const LOG_INTERVAL_MS = 10_000;
 /** Deadlines are kept to this, and all other times; smaller limits make it smaller. */
@@ -40,12 +41,20 @@ export class Connections implements ConnectionHost {
     this.#logger = logger;
   }
 
-  /** Serves a connection from now on. */
-  add(socket: Socket, received: Buffer): void {
+  /**
+   * Serves a connection from now on.
+   * @returns who gets its bytes
+   */
+  add(socket: Socket): ByteReceiver {
     const nowMs = performance.now();
-    const connection = new ServerConnection(socket, this, this.#limits, nowMs, received);
+    const connection = new ServerConnection(socket, this, this.#limits, nowMs);
     this.#open.add(connection);
     if (this.#draining) connection.drain();
+    this.#startTicking(nowMs);
+    return (bytes) => connection.received(bytes);
+  }
+
+  #startTicking(nowMs: number): void {
     if (this.#timer !== null) return;
     const { idleMs, keepaliveMs, keepaliveTimeoutMs, openingMs } = this.#limits;
     const shortestMs = Math.min(idleMs, keepaliveMs, keepaliveTimeoutMs, openingMs);

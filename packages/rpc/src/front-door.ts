@@ -1,8 +1,6 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { errorText, LogGate, MqError, type Logger } from '@raftmq/base';
-
-/** Takes over a connection, with what came on it so far. */
-export type TakeConnection = (socket: Socket, received: Buffer) => void;
+import { type TakePlain, type TakeTls, Visitor } from './visitor.js';
 
 export interface FrontDoorOptions {
   readonly host: string;
@@ -13,9 +11,9 @@ export interface FrontDoorOptions {
   readonly connectionsPerAddressMax: number;
   /** A connection that has not shown its protocol by then is closed. */
   readonly peekTimeoutMs: number;
-  readonly plain: TakeConnection;
+  readonly plain: TakePlain;
   /** null = TLS is not offered. */
-  readonly tls: TakeConnection | null;
+  readonly tls: TakeTls | null;
   readonly logger: Logger;
 }
 
@@ -27,9 +25,9 @@ export interface FrontDoorProbe {
   refusedProtocol: number;
 }
 
-const TLS_HANDSHAKE = 0x16;
-const HTTP2_PREFACE_START = 'PRI';
 const LOG_INTERVAL_MS = 10_000;
+/** All plaintext connections are read into one buffer, one after the other. */
+const READ_BYTES = 256 * 1024;
 
 /**
  * One listening port for TLS and plaintext HTTP/2: looks at the first byte of each connection and gives it away. 0x16 starts a TLS record, `PRI` the HTTP/2 preface; anything else is closed without an answer.
@@ -38,6 +36,7 @@ export class FrontDoor {
   readonly probe: FrontDoorProbe = { accepted: 0, refusedOverLimit: 0, refusedProtocol: 0 };
   readonly #options: FrontDoorOptions;
   readonly #server: Server;
+  readonly #buffer = Buffer.allocUnsafeSlow(READ_BYTES);
   readonly #sockets = new Set<Socket>();
   readonly #perAddress = new Map<string, number>();
   readonly #gate = new LogGate(LOG_INTERVAL_MS);
@@ -47,8 +46,13 @@ export class FrontDoor {
   constructor(options: FrontDoorOptions) {
     this.#options = options;
     this.#port = options.port;
-    this.#server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 });
-    this.#server.on('connection', (socket) => this.#arrived(socket));
+    this.#server = createServer({
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: 60_000,
+      pauseOnConnect: true,
+    });
+    this.#server.on('connection', (accepted) => this.#arrived(accepted));
   }
 
   /** Connections open now. */
@@ -107,8 +111,8 @@ export class FrontDoor {
     });
   }
 
-  #arrived(socket: Socket): void {
-    const address = socket.remoteAddress ?? '';
+  #arrived(accepted: Socket): void {
+    const address = accepted.remoteAddress ?? '';
     const here = this.#perAddress.get(address) ?? 0;
     if (
       this.#sockets.size >= this.#options.connectionsMax ||
@@ -116,16 +120,22 @@ export class FrontDoor {
     ) {
       this.probe.refusedOverLimit++;
       this.#log('too many connections', { address, open: this.#sockets.size, fromAddress: here });
-      socket.destroy();
+      accepted.destroy();
       return;
     }
     this.probe.accepted++;
-    this.#sockets.add(socket);
     this.#perAddress.set(address, here + 1);
+    const visitor = new Visitor(accepted, this.#buffer, {
+      timeoutMs: this.#options.peekTimeoutMs,
+      plain: this.#options.plain,
+      tls: this.#options.tls,
+      refuse: (socket, reason) => this.#refuse(socket, reason),
+    });
+    const { socket } = visitor;
+    this.#sockets.add(socket);
     socket.on('close', () => this.#left(socket, address));
     // Stays for the life of the connection: a reset between two owners must not become an uncaught error.
     socket.on('error', () => undefined);
-    this.#peek(socket);
   }
 
   #left(socket: Socket, address: string): void {
@@ -134,42 +144,6 @@ export class FrontDoor {
     if (rest === 0) this.#perAddress.delete(address);
     else this.#perAddress.set(address, rest);
     if (this.#sockets.size === 0) this.#whenEmpty?.();
-  }
-
-  #peek(socket: Socket): void {
-    const timer = setTimeout(
-      () => this.#refuse(socket, 'sent nothing'),
-      this.#options.peekTimeoutMs,
-    );
-    timer.unref();
-    const done = (): void => {
-      clearTimeout(timer);
-      socket.removeListener('readable', look);
-      socket.removeListener('close', done);
-    };
-    let seen: Buffer = Buffer.alloc(0);
-    const look = (): void => {
-      const chunk = socket.read() as Buffer | null;
-      if (chunk === null) return;
-      seen = seen.length === 0 ? chunk : Buffer.concat([seen, chunk]);
-      const take = this.#recognise(seen);
-      if (take === 'more') return;
-      done();
-      if (take === null) {
-        this.#refuse(socket, 'speaks neither HTTP/2 nor TLS');
-        return;
-      }
-      take(socket, seen);
-    };
-    socket.on('readable', look);
-    socket.on('close', done);
-  }
-
-  #recognise(seen: Buffer): TakeConnection | 'more' | null {
-    if (seen[0] === TLS_HANDSHAKE) return this.#options.tls;
-    const start = seen.toString('latin1', 0, HTTP2_PREFACE_START.length);
-    if (!HTTP2_PREFACE_START.startsWith(start)) return null;
-    return start === HTTP2_PREFACE_START ? this.#options.plain : 'more';
   }
 
   #refuse(socket: Socket, reason: string): void {

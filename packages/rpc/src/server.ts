@@ -65,8 +65,6 @@ export const rpcServerLimits: RpcServerLimits = {
   pendingBytesMax: 64 * 1024 * 1024,
 };
 
-const NOTHING = Buffer.alloc(0);
-
 /**
  * A gRPC server on one port, for TLS and plaintext clients alike, on our own HTTP/2 (`http2/`). Register all methods, then
  * start. Handlers see Buffers or decoded messages and a {@link CallContext}.
@@ -150,14 +148,8 @@ export class RpcServer {
       connectionsMax: this.#limits.connectionsMax,
       connectionsPerAddressMax: this.#limits.connectionsPerAddressMax,
       peekTimeoutMs: this.#limits.peekTimeoutMs,
-      plain: (socket, received) => this.#connections.add(socket, received),
-      tls:
-        secure === null
-          ? null
-          : (socket, received) => {
-              socket.unshift(received);
-              secure.emit('connection', socket);
-            },
+      plain: (socket) => this.#connections.add(socket),
+      tls: secure === null ? null : (socket) => secure.emit('connection', socket),
       logger,
     });
     await door.listen();
@@ -199,7 +191,7 @@ export class RpcServer {
     // The door counts and closes the connection below; a handshake that fails ends it.
     server.on('tlsClientError', (_error, socket) => socket.destroy());
     server.on('secureConnection', (socket) => {
-      if (socket.alpnProtocol === 'h2') this.#connections.add(socket, NOTHING);
+      if (socket.alpnProtocol === 'h2') socket.on('data', this.#connections.add(socket));
       else socket.destroy();
     });
     return server;

@@ -163,8 +163,8 @@ export abstract class Connection implements FrameSink, MessageMemory, OutboxOwne
   /** Time has passed. */
   protected abstract ticked(nowMs: number): void;
 
-  /** Says what has to be said first, and begins to read. */
-  protected open(own: readonly (readonly [id: number, value: number])[], received: Buffer): void {
+  /** Says what has to be said first. */
+  protected open(own: readonly (readonly [id: number, value: number])[]): void {
     const { limits } = this;
     this.outbox.control(
       settingsFrame([
@@ -176,12 +176,10 @@ export abstract class Connection implements FrameSink, MessageMemory, OutboxOwne
     );
     const growth = this.#windowBytes - DEFAULT_WINDOW_BYTES;
     if (growth > 0) this.windowUpdate(0, growth);
-    if (received.length > 0) this.received(received);
-    this.#socket.on('data', (chunk: Buffer) => this.received(chunk));
   }
 
-  /** Bytes came. */
-  protected received(chunk: Buffer): void {
+  /** Bytes came; they are valid during this call only. */
+  received(chunk: Buffer): void {
     this.#heard = true;
     if (this.#ended) return;
     try {

@@ -4,7 +4,7 @@ import { ConnectionError, FRAME_HEADER_BYTES, frameFlag, frameType } from './pro
 export interface FrameSink {
   /** @param sizeBytes of the payload, padding included: what flow control counts */
   dataStarted(streamId: number, flags: number, sizeBytes: number): void;
-  /** Content of that frame, without padding, in one piece or several. The bytes stay valid. */
+  /** Content of that frame, without padding, in one piece or several. The bytes are valid during this call only. */
   dataPiece(chunk: Buffer, from: number, end: number): void;
   dataEnded(): void;
   /** A whole frame of another type. The bytes are valid during this call only. */

@@ -91,7 +91,7 @@ export abstract class GrpcStream implements RpcStream<Buffer, Buffer> {
     return this.#contentBytes <= 0;
   }
 
-  /** Takes DATA; `chunk` stays valid. */
+  /** Takes DATA; `chunk` is valid during this call only. */
   piece(chunk: Buffer, from: number, end: number): void {
     const size = end - from;
     if (this.#contentBytes >= 0) {
@@ -180,7 +180,10 @@ export abstract class GrpcStream implements RpcStream<Buffer, Buffer> {
         const size = chunk.readUInt32BE(at + 1);
         const next = at + PREFIX_BYTES + size;
         if (next <= end && size <= messageBytesMax) {
-          this.#message(chunk[at]!, chunk.subarray(at + PREFIX_BYTES, next));
+          // The one copy of it.
+          const message = Buffer.allocUnsafe(size);
+          chunk.copy(message, 0, at + PREFIX_BYTES, next);
+          this.#message(chunk[at]!, message);
           at = next;
           continue;
         }

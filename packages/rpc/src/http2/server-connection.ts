@@ -46,20 +46,18 @@ export class ServerConnection extends Connection {
   /** No open call has an earlier deadline. */
   #nextDeadlineMs = Infinity;
 
-  /** @param received what came on the socket already */
   constructor(
     socket: Socket,
     host: ConnectionHost & { readonly handlers: ServerHandlers },
     limits: ConnectionLimits,
     nowMs: number,
-    received: Buffer,
   ) {
     super(socket, host, limits, nowMs);
     this.handlers = host.handlers;
-    this.open([[setting.MAX_CONCURRENT_STREAMS, limits.streamsMax]], received);
+    this.open([[setting.MAX_CONCURRENT_STREAMS, limits.streamsMax]]);
   }
 
-  protected override received(chunk: Buffer): void {
+  override received(chunk: Buffer): void {
     if (this.#prefaceBytes === PREFACE.length) {
       super.received(chunk);
       return;
