@@ -22,6 +22,7 @@ process.on('SIGTERM', () => {
   writeFileSync(join(directory, 'stopped'), '');
   process.exit(0);
 });
+writeFileSync(join(directory, 'arenas'), String(process.env.MALLOC_ARENA_MAX));
 writeFileSync(join(directory, 'up'), String(process.pid));
 process.stdin.on('close', () => process.exit(0)).resume();
 setTimeout(() => process.exit(4), 60_000);
@@ -127,6 +128,17 @@ describe('Supervisor', () => {
       expect(existsSync(join(node.dataDir, 'stopped'))).toBe(true);
     }
     expect(() => process.kill(file.nodes[0]!.pid, 0)).toThrow('ESRCH');
+  });
+
+  test.each<[string, Record<string, string>, string]>([
+    ['few malloc arenas', {}, '2'],
+    ['as many malloc arenas as the environment asks for', { MALLOC_ARENA_MAX: '5' }, '5'],
+  ])('nodes get %s', async (_, given, arenas) => {
+    const variables = { FAKE_NAMESRV_DIR: join(directory, 'namesrv'), ...given };
+    const cluster = await makeSupervisor({ variables });
+    await cluster.start(never);
+    const { dataDir } = cluster.nodes[1]!.plan;
+    expect(readFileSync(join(dataDir, 'arenas'), 'utf8')).toBe(arenas);
   });
 
   test('starts a killed node again and tells the new pid', async () => {
