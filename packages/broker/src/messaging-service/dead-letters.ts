@@ -35,11 +35,19 @@ export interface DeadLetterCause {
 
 const USED_UP: DeadLetterCause = { reason: deadLetterReason.ATTEMPTS_USED_UP, attempts: 0 };
 const READ_WRITE = 6;
+/** Messages in one proposal, beyond the first one: it has to become one entry, and dozens of large ones do not fit. */
+const MOVE_SIZE_BYTES_MAX = 4 * 1024 * 1024;
 const addedNames: ReadonlySet<string> = new Set(Object.values(deadLetterProperty));
 
 /** User properties, name, value, name, value …, without those that the broker adds to dead letters. */
 export function withoutDeadLetterProperties(userProperties: readonly string[]): string[] {
   return userProperties.filter((_, i) => !addedNames.has(userProperties[i - (i % 2)]!));
+}
+
+/** A message to be moved, and its record; null when the log no longer holds it. */
+interface Letter {
+  readonly offset: number;
+  readonly record: Buffer | null;
 }
 
 /**
@@ -69,7 +77,7 @@ export class DeadLetters {
   }
 
   /**
-   * Moves messages of one queue, in order, in one entry. A message that the log no longer holds is only acknowledged.
+   * Moves messages of one queue, in order, each in one entry, several of them together. A message that the log no longer holds is only acknowledged.
    * @throws MqError of the proposal; REQUEST_TIMEOUT also while the outcome of an earlier one is not known
    */
   async move(
@@ -83,15 +91,9 @@ export class DeadLetters {
     const own = offsets.filter((_, i) => !this.#moving.has(keys[i]!));
     if (own.length > 0) {
       const ownKeys = keys.filter((key) => !this.#moving.has(key));
-      const move = this.#moveAll(from, own, cause)
-        .catch((error: unknown) => {
-          if (isMqError(error) && error.code === 'REQUEST_TIMEOUT')
-            for (const key of ownKeys) this.#inDoubt.add(key);
-          throw error;
-        })
-        .finally(() => {
-          for (const key of ownKeys) this.#moving.delete(key);
-        });
+      const move = this.#moveAll(from, own, cause).finally(() => {
+        for (const key of ownKeys) this.#moving.delete(key);
+      });
       for (const key of ownKeys) this.#moving.set(key, move);
       joined.push(move);
     }
@@ -119,6 +121,26 @@ export class DeadLetters {
     offsets: readonly number[],
     cause: DeadLetterCause,
   ): Promise<void> {
+    let letters: Letter[] = [];
+    let sizeBytes = 0;
+    for (const offset of offsets) {
+      const record = await this.#read(from, offset);
+      sizeBytes += record?.length ?? 0;
+      if (letters.length > 0 && sizeBytes > MOVE_SIZE_BYTES_MAX) {
+        await this.#propose(from, letters, cause);
+        letters = [];
+        sizeBytes = record?.length ?? 0;
+      }
+      letters.push({ offset, record });
+    }
+    await this.#propose(from, letters, cause);
+  }
+
+  async #propose(
+    from: DeliveryName,
+    letters: readonly Letter[],
+    cause: DeadLetterCause,
+  ): Promise<void> {
     const { proposer, probe } = this.#options;
     const topic = deadLetterTopic(from.group);
     const records: ProposedRecord[] = [
@@ -131,15 +153,20 @@ export class DeadLetters {
       },
     ];
     let copies = 0;
-    for (const offset of offsets) {
-      const record = await this.#read(from, offset);
+    for (const { offset, record } of letters) {
       if (record !== null) {
         records.push({ message: this.#copy(record, topic, from, offset, cause), queueId: 0 });
         copies++;
       }
       records.push({ command: { kind: 'dead-letter', ...nameOf(from), offset } });
     }
-    await proposer.propose(records);
+    try {
+      await proposer.propose(records);
+    } catch (error) {
+      if (isMqError(error) && error.code === 'REQUEST_TIMEOUT')
+        for (const { offset } of letters) this.#inDoubt.add(keyOf(from, offset));
+      throw error;
+    }
     probe.deadLetters += copies;
   }
 

@@ -468,6 +468,37 @@ describe('dead letters', () => {
     expect(service.topic('%DLQ%g')).toMatchObject({ queues: 1 });
   });
 
+  test('many large messages are moved in several entries, each of which fits', async () => {
+    await service.putGroup({ name: 'g', fifo: false, maxAttempts: 1 });
+    const names = ['a', 'b', 'c', 'd', 'e'];
+    const large = Buffer.alloc(1.5 * 1024 * 1024, 'x');
+    for (const name of names) await service.send(topic, [message(name, { body: large })]);
+    const handles: string[] = [];
+    for (const name of names) {
+      const [got] = await receive({ batchSize: 1 });
+      expect(got!.body).toHaveLength(large.length);
+      if (name !== 'c') handles.push(got!.handle);
+    }
+    for (const handle of handles) await service.changeInvisible('g', 'T', target(handle), 0, false);
+    const sizes: number[] = [];
+    const propose = node.propose.bind(node);
+    node.propose = (proposal) => {
+      sizes.push(proposal.sizeBytes);
+      propose(proposal);
+    };
+    expect(await receive()).toEqual([]);
+    expect(sizes.filter((sizeBytes) => sizeBytes > large.length)).toHaveLength(2);
+    expect(Math.max(...sizes)).toBeLessThan(4 * 1024 * 1024);
+    const dead = new Set<string>();
+    for (const times of ['once', 'twice']) {
+      const got = await service.receive(request({ group: 'rescue', topic: '%DLQ%g' }));
+      expect([times, got.length]).toEqual([times, 2]);
+      for (const { record } of got) dead.add(decodeStoredMessage(record).messageId);
+    }
+    expect([...dead].sort()).toEqual(['id-a', 'id-b', 'id-d', 'id-e']);
+    expect(queueIndex.maxOffset('%DLQ%g', 0)).toBe(4);
+  });
+
   test('a client moves a message itself; asking twice stores it once', async () => {
     await sendAll('a');
     const [got] = await receive({ group: 'og' });
