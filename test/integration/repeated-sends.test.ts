@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -16,7 +17,7 @@ import { runNode } from '@raftmq/testkit';
 const COUNT = Number(process.env['RAFTMQ_TEST_REPEATS'] ?? 100);
 /** Message ids of the SDKs. Of all that a broker sends to a producer, only the answer to a send has one. */
 const MESSAGE_ID = /01[0-9A-F]{32}/;
-const topics = { NORMAL: 'RepeatedNormal', FIFO: 'RepeatedFifo' } as const;
+const topics = { NORMAL: 'RepeatedNormal', FIFO: 'RepeatedFifo', DELAY: 'RepeatedDelay' } as const;
 
 /** Passes bytes on in both directions, but swallows the first answer to each send, and breaks the connection. */
 class Relay {
@@ -114,7 +115,7 @@ async function metric(name: string): Promise<number> {
   return Number(line?.split(' ').at(-1));
 }
 
-test.each(['NORMAL', 'FIFO'] as const)(
+test.each(['NORMAL', 'FIFO', 'DELAY'] as const)(
   `${COUNT} %s messages whose answer is lost are stored once each`,
   async (type) => {
     const topic = topics[type];
@@ -126,6 +127,8 @@ test.each(['NORMAL', 'FIFO'] as const)(
         join(__dirname, '..', 'conformance', 'node-sdk', 'send-each.cjs'),
         ...['--endpoints', `127.0.0.1:${relayPort}`, '--topic', topic],
         ...['--count', String(COUNT), '--groups', type === 'FIFO' ? '3' : '0'],
+        // Some have been delivered when they are sent again, others wait.
+        ...['--delay-ms', type === 'DELAY' ? '200' : '0'],
       ],
       50_000 + COUNT * 1_000,
     );
@@ -133,6 +136,7 @@ test.each(['NORMAL', 'FIFO'] as const)(
     const { resends, places } = JSON.parse(result.stdout) as { resends: number; places: number };
     const swallowed = relay.swallowed.size - swallowedBefore;
     const repeated = (await metric('raftmq_send_repeated_total')) - repeatedBefore;
+    while ((await metric('raftmq_timers_pending')) > 0) await sleep(50);
     const [status] = await admin.topics(topic);
     const stored = status!.queues.reduce((sum, queue) => sum + queue.maxOffset, 0);
     process.stderr.write(

@@ -111,6 +111,8 @@ export interface TimedSendResult {
   readonly queueOffset: number;
   /** '' unless the message waits. */
   readonly recallHandle: string;
+  /** False = stored by an earlier call whose answer was lost. */
+  readonly isNew: boolean;
 }
 
 export interface ReceiveRequest {
@@ -168,7 +170,7 @@ export interface Messaging {
   send(topic: TopicConfig, messages: readonly PublishMessage[]): Promise<SendResult>;
   /**
    * Stores messages each of which is delivered at its time, in one entry. One result per message, in order; rejects with
-   * TOO_MANY_REQUESTS when too many messages wait.
+   * TOO_MANY_REQUESTS when too many messages wait. A message that was stored lately is not stored again, as with `send`.
    */
   sendTimed(
     topic: TopicConfig,

@@ -171,6 +171,7 @@ async function storePart(
         recallHandle,
         error: null,
       }));
+      stored = part.filter((_, i) => results[i]!.isNew);
     } else {
       const { firstQueueOffset, repeats } = await messaging.send(topic, part);
       if (repeats !== undefined) stored = part.filter((_, i) => repeats.isNew[i]);

@@ -144,19 +144,18 @@ export class MessagingService implements Messaging, StateListener {
     this.#polls = polls;
     this.#deadLetters = deadLetters;
     this.#wakes = new PollWakes(polls, leadership);
-    this.#onceOnly = new OnceOnly({
+    const stored = {
       ...shared,
       recent: state.recentSends,
-      proposer: options.proposer,
-      offsets,
       queueIndex,
       appliedIndex: () => state.appliedIndex,
-    });
-    this.timers = new TimerService({
-      ...shared,
       proposer: options.proposer,
-      records: proposer,
       offsets,
+    };
+    this.#onceOnly = new OnceOnly(stored);
+    this.timers = new TimerService({
+      ...stored,
+      records: proposer,
       settings: timerConfig(options.timerSettings),
       brokerGroup,
     });

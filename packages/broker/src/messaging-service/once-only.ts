@@ -274,7 +274,7 @@ export class OnceOnly {
 }
 
 /** Whether a stored message is the one that is sent: same id and same body. */
-function isSameMessage(
+export function isSameMessage(
   record: Buffer,
   message: PublishMessage,
   prepared: PreparedMessage,

@@ -64,11 +64,13 @@ export class Sends {
     leadership.need();
     // The recall handles need it.
     if (!secret.ready) await secret.ensure();
-    const { config } = this.#writable(topicName);
-    const queueId = queueChoice.forCall(config, messages);
+    const topic = this.#writable(topicName);
+    const queueId = queueChoice.forCall(topic.config, messages);
     try {
-      const results = await timers.send(topicName, messages, queueId);
-      probe.messagesSent += messages.length;
+      const results = await timers.send(topic, messages, queueId);
+      const stored = results.filter(({ isNew }) => isNew).length;
+      probe.messagesSent += stored;
+      probe.messagesRepeated += results.length - stored;
       return results;
     } catch (error) {
       probe.sendsFailed++;

@@ -5,6 +5,25 @@ import { IdTable } from './id-table.js';
 const TABLE_SIZE_MIN = 1024;
 const GROWTH = 4;
 
+/** Tells the ids of timers from the places of the commands that put them. */
+const TIMER_IDS = 0x54494d45;
+
+/** Hash of a message id. */
+export interface SendHash {
+  readonly high: number;
+  readonly low: number;
+}
+
+/** The topic of a message that waits. When it is deleted, its timers are void, and known to nobody any more. */
+export interface TimerTopic {
+  readonly idSalt: number;
+  readonly epoch: number;
+}
+
+function timerSalt({ idSalt, epoch }: TimerTopic): number {
+  return Math.imul(idSalt ^ 0x7feb352d, 0x9e3779b1) ^ Math.imul(epoch, 0x85ebca77);
+}
+
 /** How far back sends are remembered. */
 export interface RecentSendsLimits {
   readonly sendDedupWindowMs: number;
@@ -54,14 +73,54 @@ export class RecentSends {
    * @param position where the record begins in the log
    */
   add(salt: number, message: StoredView, position: number, storeTimestampMs: number): void {
-    const { idStart, idEnd } = message;
-    if (idEnd === idStart) return;
+    if (this.#hashId(salt, message)) this.#put(storeTimestampMs, message.sizeBytes, position);
+  }
+
+  /**
+   * Remembers a message that waits for its delivery time, by the command that put it.
+   * @param timerId null = add it later, or never
+   * @returns its hash, to name it to {@link addTimerId}; null without a message id
+   */
+  addTimer(
+    topic: TimerTopic,
+    message: StoredView,
+    command: { readonly position: number; readonly sizeBytes: number },
+    timerId: number | null,
+    storeTimestampMs: number,
+  ): SendHash | null {
+    if (!this.#hashId(timerSalt(topic), message)) return null;
+    const { high, low } = this.#hash;
+    this.#put(storeTimestampMs, command.sizeBytes, command.position);
+    if (timerId !== null)
+      this.addTimerId({ high, low }, command.position, timerId, storeTimestampMs);
+    return { high, low };
+  }
+
+  /** Remembers which timer a put-timer command made. `storeTimestampMs` is never before that of anything added earlier. */
+  addTimerId(
+    { high, low }: SendHash,
+    position: number,
+    timerId: number,
+    storeTimestampMs: number,
+  ): void {
     const hash = this.#hash;
-    hash.ofBytes(salt, message.bytes, idStart, idEnd);
-    let table = this.#tables[0]!;
-    if (table.isFull) table = this.#tableWithRoom(storeTimestampMs);
-    const stamp = Math.floor(storeTimestampMs / 1000);
-    table.add(hash.high, hash.low, stamp, message.sizeBytes, position);
+    hash.high = (high ^ TIMER_IDS) >>> 0;
+    hash.low = low;
+    this.#put(storeTimestampMs, position >>> 0, timerId);
+  }
+
+  /** The hash under which a message that waits is known: valid until the next call of any method. */
+  hashOfTimer(topic: TimerTopic, messageId: string): IdHash {
+    return this.hashOf(timerSalt(topic), messageId);
+  }
+
+  /** The id of the timer that the command at `position` made; null when it is not known. */
+  timerId({ high, low }: SendHash, position: number, nowMs: number): number | null {
+    const found = this.places((high ^ TIMER_IDS) >>> 0, low, nowMs);
+    for (let i = 0; i < found.length; i += 2) {
+      if (found[i + 1] === position >>> 0) return found[i]!;
+    }
+    return null;
   }
 
   /** The hash of a message id: valid until the next call of any method. */
@@ -90,6 +149,21 @@ export class RecentSends {
       }
     }
     return places;
+  }
+
+  #hashId(salt: number, message: StoredView): boolean {
+    const { idStart, idEnd } = message;
+    if (idEnd === idStart) return false;
+    this.#hash.ofBytes(salt, message.bytes, idStart, idEnd);
+    return true;
+  }
+
+  /** Adds an entry under the last hash. */
+  #put(storeTimestampMs: number, extra: number, value: number): void {
+    const { high, low } = this.#hash;
+    let table = this.#tables[0]!;
+    if (table.isFull) table = this.#tableWithRoom(storeTimestampMs);
+    table.add(high, low, Math.floor(storeTimestampMs / 1000), extra, value);
   }
 
   /** The first table is full: its oldest message can go, or there is another table from now on. */

@@ -1,7 +1,8 @@
 import { isMqError, type Logger } from '@raftmq/base';
 import { isStoredMessage, StoredView } from '@raftmq/protocol';
 import { ENTRY_HEADER_SIZE_BYTES, entryEnd, entryType, type Entry } from '@raftmq/raft';
-import { type RecentSends } from './recent-sends.js';
+import { decodeCommand, isCommandOfKind, type PutTimer } from './commands/index.js';
+import { type RecentSends, type SendHash } from './recent-sends.js';
 import { type Tables } from './tables.js';
 
 export interface RememberOptions {
@@ -52,15 +53,37 @@ function readTail(recent: RecentSends, options: RememberOptions): number {
     const { storeTimestampMs, position } = entryAt(log, index);
     return storeTimestampMs >= sinceMs && position >= sincePosition;
   });
+  const timers: (PutSeen | null)[] = [];
   for (let index = fromIndex; index <= throughIndex;) {
     const entries = log.read(index, throughIndex, READ_BYTES);
-    for (const entry of entries) rememberEntry(recent, tables, entry);
+    for (const entry of entries) rememberEntry(recent, tables, timers, entry);
     index += entries.length;
+  }
+  // Ids are given in the order of the log, so the last ones are known; in front of a command that may have failed they are not.
+  let timerId = tables.timers.lastId;
+  for (const put of timers.reverse()) {
+    if (put === null) break;
+    const { hash, position } = put;
+    if (hash !== null) recent.addTimerId(hash, position, timerId, last.storeTimestampMs);
+    timerId--;
   }
   return throughIndex + 1 - fromIndex;
 }
 
-function rememberEntry(recent: RecentSends, tables: Tables, entry: Entry): void {
+/** A put-timer command that made a timer. */
+interface PutSeen {
+  /** null = the message has no id. */
+  readonly hash: SendHash | null;
+  readonly position: number;
+}
+
+/** @param timers one for each put-timer command, null when it may have failed */
+function rememberEntry(
+  recent: RecentSends,
+  tables: Tables,
+  timers: (PutSeen | null)[],
+  entry: Entry,
+): void {
   if (entry.type !== entryType.records) return;
   const { frame, storeTimestampMs } = entry;
   const message = new StoredView();
@@ -73,6 +96,18 @@ function rememberEntry(recent: RecentSends, tables: Tables, entry: Entry): void 
       const topic = tables.topics.get(message.topic());
       if (topic !== undefined) {
         recent.add(topic.idSalt, message, entry.position + at, storeTimestampMs);
+      }
+    } else if (isCommandOfKind(frame, at, 'put-timer')) {
+      const command = decodeCommand(frame, at, sizeBytes) as PutTimer;
+      const { record } = command;
+      const position = entry.position + at;
+      message.read(record, 0, record.length);
+      const topic = tables.topics.get(message.topic());
+      if (topic === undefined || topic.epoch > entry.index) timers.push(null);
+      else {
+        const place = { position, sizeBytes };
+        const hash = recent.addTimer(topic, message, place, null, storeTimestampMs);
+        timers.push({ hash, position });
       }
     }
     at += sizeBytes;

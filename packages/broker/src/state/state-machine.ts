@@ -254,7 +254,11 @@ export class BrokerStateMachine implements StateMachine {
       this.probe.commandsApplied++;
       const command = decodeCommand(frame, at, sizeBytes);
       if (this.#terms !== null) commandTerms(command, this.#terms, entry.position);
-      return applyCommand(this.#context, command);
+      const result = applyCommand(this.#context, command);
+      if (command.kind === 'put-timer' && typeof result === 'number') {
+        this.#rememberTimer(command.record, result, { position: entry.position + at, sizeBytes });
+      }
+      return result;
     }
     throw new MqError(
       'VERSION_UNSUPPORTED',
@@ -282,6 +286,19 @@ export class BrokerStateMachine implements StateMachine {
     this.probe.messagesApplied++;
     this.probe.messageBytesApplied += sizeBytes;
     return queueOffset;
+  }
+
+  #rememberTimer(
+    record: Buffer,
+    timerId: number,
+    command: { readonly position: number; readonly sizeBytes: number },
+  ): void {
+    const { recentSends } = this;
+    if (recentSends === null) return;
+    const message = this.#view;
+    message.read(record, 0, record.length);
+    const topic = this.tables.topics.get(message.topic())!;
+    recentSends.addTimer(topic, message, command, timerId, this.#context.nowMs);
   }
 
   /** Messages of a topic come in runs: no name is read, nor looked up, twice in a row. */

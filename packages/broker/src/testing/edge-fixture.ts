@@ -145,7 +145,11 @@ export class FakeMessaging implements Messaging {
   ): Promise<readonly TimedSendResult[]> {
     this.#fail();
     this.sent.push({ topic: topic.name, messages });
-    return messages.map((message) => ({ queueOffset: 0, recallHandle: `h-${message.messageId}` }));
+    return messages.map(({ messageId }) => ({
+      queueOffset: 0,
+      recallHandle: `h-${messageId}`,
+      isNew: true,
+    }));
   }
 
   async recall(topic: string, handle: string): Promise<string> {

@@ -30,6 +30,8 @@ export class PutTimersProposal implements Proposal {
   readonly #offsets: NextOffsets;
   readonly #resolve: (results: readonly number[]) => void;
   readonly #reject: (error: MqError) => void;
+  #sealedIndex = 0;
+  #isOpen = false;
 
   /** @param queueId queue of the messages that do not wait */
   constructor(
@@ -52,6 +54,7 @@ export class PutTimersProposal implements Proposal {
 
   write(frame: Buffer, at: number, context: SealContext): number {
     const { storeTimestampMs } = context;
+    this.#sealedIndex = context.index;
     const nowhere: StoredPlacement = {
       queueId: 0,
       queueOffset: 0,
@@ -85,7 +88,18 @@ export class PutTimersProposal implements Proposal {
   }
 
   rejected(reason: RejectReason): void {
+    this.#isOpen = reason === 'unknown';
     this.#reject(rejectionError(reason));
+  }
+
+  /** Rejected without an outcome: it may still commit, as long as this replica leads and the index is not applied. */
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  /** Index of its entry, 0 while it is not sealed. */
+  get sealedIndex(): number {
+    return this.#sealedIndex;
   }
 }
 

@@ -17,6 +17,13 @@ import { type TimerNews } from '../state/timers-row.js';
 import { countFired, createTimerProbe, type TimerProbe } from './probe.js';
 import { Recalls } from './recalls.js';
 import { type TimerSettings } from './settings.js';
+import {
+  TimedOnce,
+  type OpenPut,
+  type TimedCall,
+  type TimedOnceOptions,
+  type TimedPlace,
+} from './timed-once.js';
 import { type WaitingTimer } from './timer-heap.js';
 import {
   FireProposal,
@@ -26,7 +33,7 @@ import {
 } from './timer-proposals.js';
 import { TimerWindow } from './timer-window.js';
 
-export interface TimerServiceOptions {
+export interface TimerServiceOptions extends Omit<TimedOnceOptions, 'put'> {
   readonly tables: Tables;
   readonly proposer: Proposer;
   readonly records: RecordsProposer;
@@ -71,6 +78,7 @@ export class TimerService {
   readonly #options: TimerServiceOptions;
   readonly #window: TimerWindow;
   readonly #recalls: Recalls;
+  readonly #once: TimedOnce;
   /** Next queue of the round robin, by topic. */
   readonly #rotation = new Map<string, number>();
   /** By timer id. */
@@ -96,6 +104,7 @@ export class TimerService {
       countMax: settings.timersLoadedMax,
       bytesMax: settings.timersLoadedBytesMax,
     });
+    this.#once = new TimedOnce({ ...options, put: (call) => this.#put(call) });
     this.#recalls = new Recalls({
       tables,
       window: this.#window,
@@ -118,6 +127,7 @@ export class TimerService {
   /** This replica leads from now on: everything committed before is applied. */
   start(): void {
     this.stop();
+    this.#once.reset();
     this.#leading = true;
     this.#look();
   }
@@ -150,27 +160,43 @@ export class TimerService {
    * @throws MqError TOO_MANY_REQUESTS when too many messages wait, else as the proposal
    */
   async send(
-    topic: string,
+    topic: TopicRow,
     messages: readonly TimedPublishMessage[],
     queueId: number,
   ): Promise<readonly TimedSendResult[]> {
-    const { proposer, offsets, lastStoreTimestampMs } = this.#options;
     // By the wall clock more would be due already, but that one may go back before the entry is sealed.
-    const nowMs = lastStoreTimestampMs();
-    const timed = messages.map((message) => this.#prepare(topic, message, nowMs));
+    const nowMs = this.#options.lastStoreTimestampMs();
+    const { name } = topic.config;
+    const timed = messages.map((message) => this.#prepare(name, message, nowMs));
     sendSizeBytes(timed.map(({ prepared }) => prepared));
+    const call = { topic, queueId, messages, timed };
+    const places = await this.#once.send(call, (waiting) => this.#checkRoom(waiting));
+    return places.map((place, i) => this.#sent(name, messages[i]!, place));
+  }
+
+  #put({ timed, queueId }: TimedCall): OpenPut {
+    const { proposer, offsets } = this.#options;
     const waiting = timed.reduce((sum, { dueMs }) => sum + (dueMs === null ? 0 : 1), 0);
-    this.#checkRoom(waiting);
     this.#putting += waiting;
-    try {
-      const results = await new Promise<readonly number[]>((resolve, reject) => {
-        proposer.propose(new PutTimersProposal(timed, queueId, offsets, resolve, reject));
-      });
-      this.probe.put += waiting;
-      return results.map((result, i) => this.#sent(topic, timed[i]!, messages[i]!, result));
-    } finally {
-      this.#putting -= waiting;
-    }
+    let proposal!: PutTimersProposal;
+    const results = new Promise<readonly number[]>((resolve, reject) => {
+      proposal = new PutTimersProposal(
+        timed,
+        queueId,
+        offsets,
+        (ids) => {
+          this.#putting -= waiting;
+          this.probe.put += waiting;
+          resolve(ids);
+        },
+        (error) => {
+          this.#putting -= waiting;
+          reject(error);
+        },
+      );
+      proposer.propose(proposal);
+    });
+    return { proposal, results };
   }
 
   /**
@@ -222,18 +248,17 @@ export class TimerService {
 
   #sent(
     topic: string,
-    timed: TimedMessage,
-    message: TimedPublishMessage,
-    result: number,
+    { messageId }: TimedPublishMessage,
+    { dueMs, result, isNew }: TimedPlace,
   ): TimedSendResult {
-    const { dueMs } = timed;
-    if (dueMs === null) return { queueOffset: result, recallHandle: '' };
+    if (dueMs === null) return { queueOffset: result!, recallHandle: '', isNew };
     const { secret } = this.#options.tables.shared;
     const { recallEnable } = this.#options.settings;
-    if (secret === null || !recallEnable) return { queueOffset: 0, recallHandle: '' };
-    const { messageId } = message;
-    const handle = this.#recallHandles(secret).make(topic, { dueMs, timerId: result, messageId });
-    return { queueOffset: 0, recallHandle: handle };
+    const isRecallable = secret !== null && recallEnable && result !== null;
+    const recallHandle = isRecallable
+      ? this.#recallHandles(secret).make(topic, { dueMs, timerId: result, messageId })
+      : '';
+    return { queueOffset: 0, recallHandle, isNew };
   }
 
   #recallHandles(secret: Buffer): RecallHandles {

@@ -60,6 +60,7 @@ import {
 } from './transactions.js';
 
 export { type ApplyContext } from './command-kind.js';
+export { type PutTimer } from './timers.js';
 export { type ChangeInvisibleResult, type DeliveryName, type LeasedOffset } from './delivery.js';
 export { type PlacedQueue, type QueuePlace } from './offsets.js';
 export {

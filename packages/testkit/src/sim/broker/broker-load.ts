@@ -208,9 +208,9 @@ export class BrokerLoad implements Load<BrokerApplication> {
       const copies = halves.length === 0 ? placed + kept : this.#visible(id, halves, placed);
       if (sent.acked && copies === 0)
         this.#world.violate('acked-message-lost', `${id} was acknowledged and is nowhere`);
-      // Without a delivery time it is stored once however often it is sent, as long as the log holds the first one.
+      // It is stored once however often it is sent, as long as the log holds the first one.
       const keepsLog = this.#scenario.cluster.compactEveryMs === Infinity;
-      const once = keepsLog && sent.topic !== 'delay' ? 1 : Infinity;
+      const once = keepsLog ? 1 : Infinity;
       if (copies > Math.min(once, sent.attempts - sent.refused)) {
         this.#world.violate(
           'single-entry',
