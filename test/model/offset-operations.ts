@@ -28,7 +28,7 @@ export class OffsetOperations {
     const { group, topic, queueId } = queue;
     const expected = watch.referee.delivery(group, topic, queueId)?.committedOffset ?? null;
     const service = this.#tools.service();
-    assert.equal(service.committedOffset(queue), expected, 'committed offset');
+    assert.equal(await service.committedOffset(queue), expected, 'committed offset');
     watch.offsetRead(queue, expected);
     if (!prng.chance(0.3)) return;
     const offset = Math.min(end, (expected ?? 0) + prng.integer(0, 2));

@@ -183,6 +183,7 @@ export class Broker {
     const messaging = new MessagingService({
       state,
       proposer: driver,
+      confirmLeading: () => driver.readIndex(),
       queueIndex,
       log,
       clock: this.#clock,

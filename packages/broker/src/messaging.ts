@@ -215,9 +215,13 @@ export interface Messaging {
    * @throws MqError ILLEGAL_OFFSET beyond the queue
    */
   updateOffset(queue: GroupQueue, offset: number): Promise<number>;
-  /** The committed offset; null when the group has none in this queue. */
-  committedOffset(queue: GroupQueue): number | null;
-  /** @throws MqError TOPIC_NOT_FOUND, FORBIDDEN for a queue that does not exist */
+  /**
+   * The committed offset; null when the group has none in this queue. Never one from before the call: a leader that was
+   * replaced, and does not know yet, has no answer.
+   * @throws MqError as {@link queryOffset}
+   */
+  committedOffset(queue: GroupQueue): Promise<number | null>;
+  /** As new as {@link committedOffset}. @throws MqError TOPIC_NOT_FOUND, FORBIDDEN for a queue that does not exist */
   queryOffset(topic: string, queueId: number, query: OffsetQuery): Promise<number>;
   /**
    * Puts a group somewhere else, also back: what it holds is dropped, and its receipt handles are void.

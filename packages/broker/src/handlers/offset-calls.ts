@@ -47,7 +47,7 @@ export function getOffset(services: EdgeServices): RawMethod {
     const brokerGroup = await groupOfQueue(services, request.brokerName, topic);
     return services.forwarder.unary(call, bytes, brokerGroup, async () => {
       requireTopic(services, topic);
-      const offset = services.messaging.committedOffset({ group, topic, queueId });
+      const offset = await services.messaging.committedOffset({ group, topic, queueId });
       if (offset !== null) return encodeOffsetResponse({ status: OK_STATUS, offset });
       throw new MqError(
         'OFFSET_NOT_FOUND',

@@ -31,6 +31,8 @@ export interface ConsumerCallsOptions {
   readonly deadLetters: DeadLetters;
   readonly lite: LiteService;
   readonly clientSeen: (clientId: string) => void;
+  /** See `MessagingServiceOptions.confirmLeading`. */
+  readonly confirmLeading: () => Promise<unknown>;
 }
 
 const READABLE = 4;
@@ -104,17 +106,20 @@ export class ConsumerCalls {
   }
 
   /** See `Messaging.committedOffset`. */
-  committedOffset(queue: GroupQueue): number | null {
-    const { leadership, groupOffsets } = this.#options;
+  async committedOffset(queue: GroupQueue): Promise<number | null> {
+    const { leadership, groupOffsets, confirmLeading } = this.#options;
     leadership.need();
+    await confirmLeading();
     groupOffsets.queueRow(queue.topic, queue.queueId);
     return groupOffsets.committed(queue);
   }
 
   /** See `Messaging.queryOffset`. */
   async queryOffset(topic: string, queueId: number, query: OffsetQuery): Promise<number> {
-    this.#options.leadership.need();
-    return this.#options.groupOffsets.query(topic, queueId, query);
+    const { leadership, groupOffsets, confirmLeading } = this.#options;
+    leadership.need();
+    await confirmLeading();
+    return groupOffsets.query(topic, queueId, query);
   }
 
   /** See `Messaging.resetOffset`. */

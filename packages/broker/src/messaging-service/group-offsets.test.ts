@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { MqError } from '@raftmq/base';
 import { ALL_MESSAGES, storedBody, tagFilter } from '@raftmq/protocol';
 import { type PullRequest, type PullResult, type TopicConfig } from '../messaging.js';
 import { settle } from '../testing/single-node.js';
@@ -119,10 +120,10 @@ describe('pull', () => {
 describe('offset updates', () => {
   test('move on, never back, and not beyond the end', async () => {
     await fixture.send('a', 'b', 'c');
-    expect(fixture.service.committedOffset(queue)).toBeNull();
+    expect(await fixture.service.committedOffset(queue)).toBeNull();
     expect(await fixture.service.updateOffset(queue, 2)).toBe(2);
     expect(await fixture.service.updateOffset(queue, 1)).toBe(2);
-    expect(fixture.service.committedOffset(queue)).toBe(2);
+    expect(await fixture.service.committedOffset(queue)).toBe(2);
     expect(await codeOf(fixture.service.updateOffset(queue, 4))).toBe('ILLEGAL_OFFSET');
     expect(await codeOf(fixture.service.updateOffset(queue, -1))).toBe('ILLEGAL_OFFSET');
     expect((await fixture.receive()).map((m) => m.body)).toEqual(['c']);
@@ -133,9 +134,9 @@ describe('offset updates', () => {
     const held = await fixture.receive({ batchSize: 3 });
     expect(await fixture.service.updateOffset(queue, 2)).toBe(2);
     expect(await fixture.ack('g', held[0]!.handle, held[1]!.handle)).toEqual([null, null]);
-    expect(fixture.service.committedOffset(queue)).toBe(2);
+    expect(await fixture.service.committedOffset(queue)).toBe(2);
     expect(await fixture.ack('g', held[2]!.handle)).toEqual([null]);
-    expect(fixture.service.committedOffset(queue)).toBe(3);
+    expect(await fixture.service.committedOffset(queue)).toBe(3);
     await fixture.clock.advance(20_000);
     expect((await fixture.receive()).map((m) => m.body)).toEqual(['d']);
   });
@@ -165,6 +166,30 @@ describe('offset updates', () => {
   });
 });
 
+describe('offsets that are asked for', () => {
+  test('are those of a leader that a majority confirms, as of the time it did', async () => {
+    await fixture.send('a', 'b', 'c');
+    await fixture.service.updateOffset(queue, 1);
+    const confirms: (() => void)[] = [];
+    fixture.confirmLeading = () => new Promise<void>((resolve) => confirms.push(resolve));
+    const committed = fixture.service.committedOffset(queue);
+    const end = fixture.service.queryOffset('T', 0, { kind: 'end' });
+    await fixture.service.updateOffset(queue, 3);
+    await fixture.send('d');
+    for (const confirm of confirms) confirm();
+    expect(await Promise.all([committed, end])).toEqual([3, 4]);
+  });
+
+  test('are not given by one that was replaced and does not know yet', async () => {
+    await fixture.service.updateOffset(queue, 0);
+    fixture.confirmLeading = () =>
+      Promise.reject(new MqError('HA_NOT_AVAILABLE', 'ask the leader'));
+    expect(await codeOf(fixture.service.committedOffset(queue))).toBe('HA_NOT_AVAILABLE');
+    const end = fixture.service.queryOffset('T', 0, { kind: 'end' });
+    expect(await codeOf(end)).toBe('HA_NOT_AVAILABLE');
+  });
+});
+
 describe('reset', () => {
   test('back to the beginning while a member polls and holds messages', async () => {
     await fixture.send('a', 'b', 'c');
@@ -174,7 +199,7 @@ describe('reset', () => {
     await settle();
     const dry = await fixture.service.resetOffset('g', 'T', null, { kind: 'beginning' }, true);
     expect(dry).toEqual([{ queueId: 0, before: 1, after: 0 }]);
-    expect(fixture.service.committedOffset(queue)).toBe(1);
+    expect(await fixture.service.committedOffset(queue)).toBe(1);
     expect(await fixture.service.resetOffset('g', 'T', null, { kind: 'beginning' }, false)).toEqual(
       dry,
     );

@@ -69,6 +69,11 @@ export interface MessagingServiceOptions {
   readonly brokerGroup: string;
   /** Address written into stored messages; unknown when left out. */
   readonly storeHost?: StoredHost;
+  /**
+   * Resolves when a majority has confirmed that this replica leads, and everything committed before the call is applied.
+   * Left out where one replica is all there is.
+   */
+  readonly confirmLeading?: () => Promise<unknown>;
   /** For the secret of receipt handles; the system's generator when left out. */
   readonly randomBytes?: (sizeBytes: number) => Buffer;
 }
@@ -204,6 +209,7 @@ export class MessagingService implements Messaging, StateListener {
       deadLetters,
       lite: this.#lite,
       clientSeen: (clientId) => this.clientSeen(clientId),
+      confirmLeading: options.confirmLeading ?? (() => Promise.resolve()),
     });
     this.#receiptCalls = new ReceiptCalls({ ...shared, receipts, deadLetters });
     state.setListener(this);
@@ -272,7 +278,7 @@ export class MessagingService implements Messaging, StateListener {
     return this.#consumers.updateOffset(queue, offset);
   }
 
-  committedOffset(queue: GroupQueue): number | null {
+  committedOffset(queue: GroupQueue): Promise<number | null> {
     return this.#consumers.committedOffset(queue);
   }
 

@@ -125,7 +125,7 @@ class World {
     await settle();
   }
 
-  #operation(): Promise<unknown> {
+  async #operation(): Promise<unknown> {
     const { service, prng } = this;
     const group = prng.pick(GROUPS);
     const queue = { group, topic: 'T', queueId: prng.integer(0, QUEUES - 1) };
@@ -143,7 +143,7 @@ class World {
       return service.pull({ ...request, signal });
     }
     if (draw < 0.95) {
-      const now = service.committedOffset(queue) ?? 0;
+      const now = (await service.committedOffset(queue)) ?? 0;
       return service.updateOffset(queue, Math.max(0, now + prng.integer(-4, 4)));
     }
     this.resets++;

@@ -214,7 +214,7 @@ export class FakeMessaging implements Messaging {
     return this.offsets.get(key)!;
   }
 
-  committedOffset(queue: GroupQueue): number | null {
+  async committedOffset(queue: GroupQueue): Promise<number | null> {
     this.#fail();
     return this.offsets.get(`${queue.group}/${queue.topic}/${queue.queueId}`) ?? null;
   }

@@ -45,6 +45,8 @@ export class ServiceFixture {
   readonly queueIndex: MemoryQueueIndex;
   readonly state: BrokerStateMachine;
   readonly service: MessagingService;
+  /** What a majority says when it is asked whether this replica still leads. */
+  confirmLeading: () => Promise<unknown> = () => Promise.resolve();
 
   private constructor(
     clock: ManualClock,
@@ -66,6 +68,7 @@ export class ServiceFixture {
       logger: silentLogger,
       settings: { ...settings, ...overrides },
       brokerGroup: 'broker-a',
+      confirmLeading: () => this.confirmLeading(),
       randomBytes: (sizeBytes) => Buffer.alloc(sizeBytes, 7),
     });
   }

@@ -26,6 +26,12 @@ export interface WatchOptions {
   readonly stored: (index: number) => void;
 }
 
+/** Where a group was told to stand; with each reset another epoch begins. */
+export interface OffsetKnown {
+  readonly epoch: number;
+  readonly offset: number;
+}
+
 /** Compares what the messaging service answers, the moment it answers, with what the committed log says. */
 export class BrokerWatch {
   readonly referee: LogReferee;
@@ -33,7 +39,7 @@ export class BrokerWatch {
   readonly #options: WatchOptions;
   /** Groups whose offsets were moved by hand. */
   readonly resetGroups = new Set<string>();
-  readonly #offsetsRead = new Map<string, { readonly epoch: number; readonly offset: number }>();
+  readonly #offsetsRead = new Map<string, OffsetKnown>();
   receivedCount = 0;
   ackedCount = 0;
   redeliveredCount = 0;
@@ -140,12 +146,11 @@ export class BrokerWatch {
   }
 
   /** The group's committed offset in a queue is answered: it never goes back, unless the group was put back. */
-  offsetRead(name: DeliveryName, offset: number | null): void {
+  offsetRead(name: DeliveryName, offset: number | null, before = this.offsetKnown(name)): void {
     const { group, topic, queueId } = name;
     const where = `${group}/${topic}/${queueId}`;
     const end = this.referee.topics.get(topic)?.queues[queueId]?.length ?? 0;
     const epoch = this.referee.delivery(group, topic, queueId)?.epoch ?? 0;
-    const before = this.#offsetsRead.get(where);
     if (before?.epoch === epoch && before.offset > (offset ?? 0))
       this.#violate(
         'offset-no-regress',
@@ -153,7 +158,14 @@ export class BrokerWatch {
       );
     if (offset !== null && offset > end)
       this.#violate('offset-no-regress', `${where} is at ${offset}, and the queue ends at ${end}`);
-    this.#offsetsRead.set(where, { epoch, offset: offset ?? 0 });
+    const known = this.offsetKnown(name);
+    const highest = known?.epoch === epoch ? Math.max(known.offset, offset ?? 0) : (offset ?? 0);
+    this.#offsetsRead.set(where, { epoch, offset: highest });
+  }
+
+  /** What was answered last: a call that begins now must not be told less. */
+  offsetKnown({ group, topic, queueId }: DeliveryName): OffsetKnown | null {
+    return this.#offsetsRead.get(`${group}/${topic}/${queueId}`) ?? null;
   }
 
   /** Messages are read without a lease: those of the log, ascending, all that the filter lets through. */

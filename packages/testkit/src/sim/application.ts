@@ -19,9 +19,10 @@ export interface ApplicationContext {
   readonly onFatal: (error: unknown) => void;
 }
 
-/** What takes proposals: the driver. */
+/** What takes proposals, and confirms that it leads: the driver. */
 export interface Proposer {
   propose(proposal: Proposal): void;
+  readIndex(): Promise<number>;
 }
 
 /** One process's part above Raft: the state machine, and whatever lives on it. */

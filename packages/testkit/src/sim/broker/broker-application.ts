@@ -70,7 +70,7 @@ interface Parts {
 }
 
 /** The production parts of a broker between the Raft driver and the gRPC edge, in one simulated process. */
-export class BrokerApplication implements Application, Proposer {
+export class BrokerApplication implements Application {
   readonly stateMachine: StateMachine;
   readonly messaging: MessagingService;
   readonly queueIndex: FileQueueIndex;
@@ -90,6 +90,7 @@ export class BrokerApplication implements Application, Proposer {
     this.messaging = new MessagingService({
       state,
       proposer: this,
+      confirmLeading: () => this.#proposer!.readIndex(),
       queueIndex,
       log: context.log,
       clock: context.clock,

@@ -56,8 +56,9 @@ export class Consumer extends SimClient {
     const outcome = await this.call({
       label: `get offset ${this.name}`,
       run: async (messaging) => {
-        const offset = messaging.committedOffset(queue);
-        watch.offsetRead(queue, offset);
+        const known = watch.offsetKnown(queue);
+        const offset = await messaging.committedOffset(queue);
+        watch.offsetRead(queue, offset, known);
         return offset ?? 0;
       },
     });
