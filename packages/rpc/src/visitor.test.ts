@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { expect, jest, test } from '@jest/globals';
 import { silentLogger } from '@raftmq/base';
 import { RpcChannel } from './channel.js';
-import { RpcServer } from './server.js';
-
-jest.mock('./adopted-socket', () => ({ adoptSocket: () => null }));
 
 test('where sockets cannot be adopted, they are read as they are', async () => {
+  const adoptSocket = jest.fn(() => null);
+  jest.doMock('./adopted-socket', () => ({ adoptSocket }));
+  const { RpcServer } = await import('./server.js');
   const directory = mkdtempSync(join(tmpdir(), 'raftmq-rpc-'));
   const server = new RpcServer({
     host: '127.0.0.1',
@@ -25,6 +25,7 @@ test('where sockets cannot be adopted, they are read as they are', async () => {
     expect((await channel.unary('/t.T/Echo', body, { deadlineMs })).equals(body)).toBe(true);
     channel.close();
   }
+  expect(adoptSocket).toHaveBeenCalledTimes(2);
   await server.close(0);
   rmSync(directory, { recursive: true });
 });
