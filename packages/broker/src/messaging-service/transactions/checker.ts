@@ -52,7 +52,8 @@ interface TopicProducers {
  * Only questions that were written to a stream count. When all are used up the message is parked.
  *
  * A row that is due is in exactly one place: the alarm, the list of due ones, under way, waiting for a producer, or
- * waiting to be counted; applying the count puts it back into the alarm.
+ * waiting to be counted; applying the count puts it back into the alarm. One that is being parked without an answer is in
+ * none: the log, or the end of the reign, tells.
  */
 export class OrphanChecker {
   readonly #options: CheckerOptions;
@@ -65,6 +66,8 @@ export class OrphanChecker {
   #turn = 0;
   #sent: HalfRow[] = [];
   #counting = false;
+  /** Parkings without an answer that the log may still hold: another one would make a second copy. */
+  readonly #inDoubt = new Set<HalfRow>();
   #leading = false;
   /** Tells the work of this leadership from that of an earlier one. */
   #reign = 0;
@@ -95,6 +98,7 @@ export class OrphanChecker {
     this.#nextDue = 0;
     this.#sent = [];
     this.#counting = false;
+    this.#inDoubt.clear();
     for (const topic of this.#topics.values()) topic.cancelRetry?.();
     this.#topics.clear();
   }
@@ -102,7 +106,10 @@ export class OrphanChecker {
   /** From the state machine: the row came, changed or went. */
   changed(row: HalfRow): void {
     if (!this.#leading) return;
-    if (row.removed || row.parked) return this.#alarm.clear(row);
+    if (row.removed || row.parked) {
+      this.#inDoubt.delete(row);
+      return this.#alarm.clear(row);
+    }
     this.#setIn(row, row.nextCheckMs - this.#options.clock.wallMs());
   }
 
@@ -148,12 +155,13 @@ export class OrphanChecker {
   }
 
   #again(row: HalfRow, delayMs: number): void {
-    if (!row.removed && !row.parked && row.heapIndex < 0) this.#setIn(row, delayMs);
+    const isOver = row.removed || row.parked || this.#inDoubt.has(row);
+    if (!isOver && row.heapIndex < 0) this.#setIn(row, delayMs);
   }
 
   async #checkOrPark(row: HalfRow, reign: number): Promise<void> {
     const { settings, decisions, tables } = this.#options;
-    if (row.removed || row.parked) return;
+    if (row.removed || row.parked || this.#inDoubt.has(row)) return;
     if (decisions.runningFor(row)) return this.#again(row, RETRY_MS);
     if (row.checks >= settings.transactionCheckMax) return this.#park(row);
     const topic = await this.#find(row.topic);
@@ -281,11 +289,17 @@ export class OrphanChecker {
       permission: READ_WRITE,
     } as const;
     const parkedMax = settings.transactionParkedMax;
-    const results = await proposer.propose([
+    const reign = this.#reign;
+    const proposed = proposer.propose([
       { command: { kind: 'put-topic', ifMissing: true, topic } },
       { message: this.#parkedCopy(record, row), queueId: 0 },
       { command: { kind: 'park-half', number: row.number, parkedMax } },
     ]);
+    const results = await proposed.catch((error: unknown) => {
+      const unknown = isMqError(error) && error.code === 'REQUEST_TIMEOUT';
+      if (unknown && reign === this.#reign) this.#inDoubt.add(row);
+      throw error;
+    });
     probe.parked++;
     const discarded = results[2] as number;
     probe.discarded += discarded;

@@ -544,6 +544,44 @@ describe('parked transactions', () => {
     expect(visibleIds()).toEqual(['a']);
   });
 
+  test('a parking that nobody answered is not made twice, however late the log tells', async () => {
+    await send('a');
+    await clock.advance(6_100 + 30_100);
+    node.hold = true;
+    await clock.advance(30_000);
+    expect(node.waiting).toBe(1);
+    node.seal();
+    node.giveUpSealed();
+    await clock.advance(10 * 60_000);
+    expect(node.waiting).toBe(0);
+    node.hold = false;
+    node.commit();
+    await settle();
+    expect(await stateOf('a')).toBe('parked');
+    expect(await transactions.resume(null, 'a')).toBe(1);
+    await clock.advance(100_000);
+    expect(await stateOf('a')).toBe('parked');
+    // Once for each time that it was parked.
+    expect(visible(PARKED_TRANSACTIONS_TOPIC)).toHaveLength(2);
+  });
+
+  test('a parking without an answer that was lost is made by the next leader', async () => {
+    await send('a');
+    await clock.advance(6_100 + 30_100);
+    node.hold = true;
+    await clock.advance(30_000);
+    node.seal();
+    node.giveUpSealed();
+    await settle();
+    follow();
+    node.loseAll();
+    node.hold = false;
+    lead();
+    await clock.advance(60_000);
+    expect(await stateOf('a')).toBe('parked');
+    expect(visible(PARKED_TRANSACTIONS_TOPIC)).toHaveLength(1);
+  });
+
   test('a late decision still counts', async () => {
     await send('a');
     await clock.advance(100_000);
