@@ -68,8 +68,8 @@ export class MessageTraces {
       if (found === null) {
         throw new MqError('MESSAGE_NOT_FOUND', `no message lies at position ${position}`);
       }
-      const { messageId, topic, queueId, queueOffset } = found.message;
-      const target = { messageId, topic, queueId, queueOffset };
+      const { messageId, topic, queueOffset } = found.message;
+      const target = { messageId, topic, queueId: this.#queueOf(found.message), queueOffset };
       // An invisible message, of a deleted topic perhaps, shares its offset with another one.
       const visible = found.state === 'VISIBLE';
       const scan = visible
@@ -77,6 +77,15 @@ export class MessageTraces {
         : { events: outcomeEvents(found), nextPosition: null, missingBytes: 0 };
       return { found, ...scan, groups: visible ? this.#groups(target) : [] };
     });
+  }
+
+  /**
+   * The queue that commands name: messages of lite topics are handed out by the id of their lite topic. One that was
+   * forgotten since has none, and what was done with its messages is not found any more.
+   */
+  #queueOf({ topic, queueId, liteTopic }: FoundMessage['message']): number {
+    const { lite } = this.#source.tables;
+    return lite.byName(topic, liteTopic ?? '')?.id ?? queueId;
   }
 
   async #scan(

@@ -4,7 +4,7 @@ import { MessageIndex } from '@raftmq/broker-store';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ALL_MESSAGES } from '@raftmq/protocol';
+import { ALL_MESSAGES, liteAction } from '@raftmq/protocol';
 import { MessagingService } from '../messaging-service/messaging-service.js';
 import { type PublishMessage } from '../messaging.js';
 import { brokerSettings } from '../settings.js';
@@ -118,10 +118,10 @@ async function send(messageId: string, fields: Partial<PublishMessage> = {}): Pr
   await service.send(topic, [message(messageId, fields)]);
 }
 
-async function receive(group = 'g', invisibleMs = 10_000) {
+async function receive(group = 'g', invisibleMs = 10_000, from = 'T') {
   return service.receive({
     group,
-    topic: 'T',
+    topic: from,
     queueId: null,
     batchSize: 16,
     invisibleMs,
@@ -360,6 +360,29 @@ describe('a trace', () => {
     } while (next !== null);
     expect(calls).toBeGreaterThan(5);
     expect(events).toEqual(whole);
+  });
+
+  test('of a message of a lite topic follows the queue that its lite topic is', async () => {
+    await service.putTopic({ name: 'L', type: 'LITE', queues: 1, permission: 6 });
+    const lite = { ...topic, name: 'L', type: 'LITE' } as const;
+    const subscription = { topic: 'L', group: 'g', clientId: 'client of g' };
+    const action = liteAction.COMPLETE_ADD;
+    await service.syncLiteSubscription({ ...subscription, action, names: ['b'], start: null });
+    for (const [id, liteTopic] of [
+      ['A', 'a'],
+      ['B', 'b'],
+    ] as const)
+      await service.send(lite, [message(id, { liteTopic })]);
+    const [got] = await receive('g', 10_000, 'L');
+    await service.ack('g', 'L', [{ messageId: 'B', receiptHandle: got!.receiptHandle }]);
+    const [b] = (await queries.byId('B', 'L')).messages;
+    const trace = await traces.trace(b!.position, null);
+    expect(trace.events.map(({ what }) => what)).toEqual(['DELIVERED', 'ACKED']);
+    expect(trace.groups).toEqual([{ group: 'g', status: 'CONSUMED' }]);
+    const [a] = (await queries.byId('A', 'L')).messages;
+    const other = await traces.trace(a!.position, null);
+    expect(other.events).toEqual([]);
+    expect(other.groups).toEqual([{ group: 'g', status: 'NOT_CONSUMED' }]);
   });
 
   test('of a message whose topic was deleted has no deliveries of the next topic of that name', async () => {
