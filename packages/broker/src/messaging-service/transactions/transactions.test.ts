@@ -177,6 +177,14 @@ describe('half messages and decisions', () => {
     expect(await stateOf('a')).toBe('committed');
   });
 
+  test('half messages of one call that fit into no entry are refused, and none is stored', async () => {
+    const long = { userProperties: ['name', 'v'.repeat(30_000)], body: Buffer.alloc(0) };
+    const many = Array.from({ length: 1_700 }, (_, i) => half(`id ${i}`, long));
+    expect(await codeOf(transactions.send(topic, many, 'client-1'))).toBe('PAYLOAD_TOO_LARGE');
+    expect(await stateOf('id 0')).toBeNull();
+    expect(await codeOf(transactions.send(topic, many.slice(0, 10), 'client-1'))).toBe('OK');
+  });
+
   test('offsets of committed messages follow those of others without a gap', async () => {
     await send('a');
     await send('b');

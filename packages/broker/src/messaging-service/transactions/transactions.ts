@@ -5,6 +5,7 @@ import {
   propertyName,
   sysFlag,
   transactionSource,
+  type PreparedMessage,
   type StoredHost,
 } from '@raftmq/protocol';
 import {
@@ -27,6 +28,7 @@ import {
 } from '../../state/half-table.js';
 import { type Tables } from '../../state/tables.js';
 import { type ProposedRecord, type RecordsProposer } from '../proposals.js';
+import { sendSizeBytes } from '../send-size.js';
 import { OrphanChecker } from './checker.js';
 import { Decisions } from './decisions.js';
 import { OutcomeKeeper } from './outcome-keeper.js';
@@ -212,7 +214,9 @@ export class Transactions implements TransactionMessaging {
       this.probe.halvesRefused += places.length;
       throw this.#tooMany();
     }
-    const records = places.map((i) => this.#putHalf(topic.name, messages[i]!, clientId));
+    const prepared = places.map((i) => this.#prepare(topic.name, messages[i]!));
+    sendSizeBytes(prepared);
+    const records = prepared.map((half, k) => this.#putHalf(half, messages[places[k]!]!, clientId));
     this.#arriving += places.length;
     let results: readonly unknown[];
     try {
@@ -229,18 +233,21 @@ export class Transactions implements TransactionMessaging {
     }
   }
 
-  #putHalf(topic: string, message: HalfPublish, clientId: string): ProposedRecord {
-    const { storeHost, settings } = this.#options;
-    const { messageId, transactionRecoveryMs } = message;
+  #prepare(topic: string, message: HalfPublish): PreparedMessage {
+    const { storeHost } = this.#options;
     const brokerProperties = [propertyName.TRANSACTION_PREPARED, 'true'];
-    brokerProperties.push(propertyName.TRANSACTION_ID, messageId);
-    const prepared = prepareStoredMessage(withoutTransactionId(message), topic, {
+    brokerProperties.push(propertyName.TRANSACTION_ID, message.messageId);
+    return prepareStoredMessage(withoutTransactionId(message), topic, {
       storeHost,
       brokerProperties,
       sysFlag: sysFlag.TRANSACTION_PREPARED,
     });
+  }
+
+  #putHalf(prepared: PreparedMessage, message: HalfPublish, clientId: string): ProposedRecord {
+    const { settings } = this.#options;
     // A duration of nothing asks for nothing.
-    const recoveryMs = transactionRecoveryMs ?? 0;
+    const recoveryMs = message.transactionRecoveryMs ?? 0;
     return {
       command: {
         kind: 'put-half',
