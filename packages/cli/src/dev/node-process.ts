@@ -12,10 +12,16 @@ export interface NodeExit {
 
 const TAIL_BYTES = 16 * 1024;
 /**
- * The C library gives each of a broker's threads a heap of its own, and what one of them has freed stays with it: up to a
- * hundred MiB after a burst. It can only be told before a process starts. Other C libraries do not look at it.
+ * How the C library is to keep memory; it can only be told before a process starts, and other libraries than glibc do not
+ * look at it. Left alone, each of a broker's threads has a heap of its own, and what one has freed stays with it; and a
+ * large block, once freed, makes the next ones up to its size be cut out of these heaps, which then have holes that the
+ * system never gets back. After a burst that was up to a hundred MiB.
  */
-const MALLOC_ARENAS = '2';
+const MALLOC_SETTINGS = {
+  MALLOC_ARENA_MAX: '2',
+  MALLOC_MMAP_THRESHOLD_: String(128 * 1024),
+  MALLOC_TRIM_THRESHOLD_: String(4 * 1024 * 1024),
+};
 
 /**
  * One child process of the development cluster. Started and stopped by the supervisor, which also decides about
@@ -65,7 +71,7 @@ export class NodeProcess {
         detached: true,
         stdio: ['pipe', log, log],
         env: {
-          MALLOC_ARENA_MAX: MALLOC_ARENAS,
+          ...MALLOC_SETTINGS,
           ...this.#variables,
           RAFTMQ_STOP_WITH_PARENT: '1',
         },

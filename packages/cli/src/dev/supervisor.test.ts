@@ -22,7 +22,8 @@ process.on('SIGTERM', () => {
   writeFileSync(join(directory, 'stopped'), '');
   process.exit(0);
 });
-writeFileSync(join(directory, 'arenas'), String(process.env.MALLOC_ARENA_MAX));
+const { MALLOC_ARENA_MAX: arenas, MALLOC_MMAP_THRESHOLD_: mapped, MALLOC_TRIM_THRESHOLD_: kept } = process.env;
+writeFileSync(join(directory, 'malloc'), [arenas, mapped, kept].join(' '));
 writeFileSync(join(directory, 'up'), String(process.pid));
 process.stdin.on('close', () => process.exit(0)).resume();
 setTimeout(() => process.exit(4), 60_000);
@@ -131,14 +132,14 @@ describe('Supervisor', () => {
   });
 
   test.each<[string, Record<string, string>, string]>([
-    ['few malloc arenas', {}, '2'],
-    ['as many malloc arenas as the environment asks for', { MALLOC_ARENA_MAX: '5' }, '5'],
-  ])('nodes get %s', async (_, given, arenas) => {
+    ['few malloc arenas without holes', {}, '2 131072 4194304'],
+    ['what the environment asks for', { MALLOC_ARENA_MAX: '5' }, '5 131072 4194304'],
+  ])('nodes get %s', async (_, given, settings) => {
     const variables = { FAKE_NAMESRV_DIR: join(directory, 'namesrv'), ...given };
     const cluster = await makeSupervisor({ variables });
     await cluster.start(never);
     const { dataDir } = cluster.nodes[1]!.plan;
-    expect(readFileSync(join(dataDir, 'arenas'), 'utf8')).toBe(arenas);
+    expect(readFileSync(join(dataDir, 'malloc'), 'utf8')).toBe(settings);
   });
 
   test('starts a killed node again and tells the new pid', async () => {
