@@ -550,6 +550,8 @@ test('health and metrics are served, names of RocketMQ included', async () => {
   const text = await metrics();
   expect(text).toMatch(/^rocketmq_messages_in_total\{.*topic="orders"\} \d+$/m);
   expect(text).toMatch(/^raftmq_rpc_requests_total\{method="SendMessage",code="OK"\} \d+$/m);
+  expect(text).toMatch(/^raftmq_rpc_connections_ended_total\{reason="unknown_protocol"\} \d+$/m);
+  expect(text).toMatch(/^raftmq_rpc_calls_refused_total\{reason="malformed"\} \d+$/m);
 });
 
 async function metrics(): Promise<string> {

@@ -260,6 +260,8 @@ export class Broker {
       nodeId: this.#settings.nodeId,
       edge: services.probe,
       rpc: this.#server.probe,
+      door: () => this.#server.doorProbe,
+      clientConnections: this.#server.connectionProbe,
       connections: () => this.#server.connections,
       registry: services.registry,
       subscriptions: services.subscriptions,

@@ -1,5 +1,6 @@
 import { type ProbedMetric, type Sample } from '@raftmq/base';
 import { statusCodeName } from '@raftmq/protocol';
+import { type ConnectionProbe, type FrontDoorProbe } from '@raftmq/rpc';
 import { type ClientRegistry } from '../telemetry/client-registry.js';
 import { type EdgeProbe } from './edge-probe.js';
 import { counter, gauge } from './metric-kinds.js';
@@ -9,6 +10,8 @@ import { type MetricsSource } from './metrics.js';
 export function edgeMetrics({
   edge,
   rpc,
+  door,
+  clientConnections,
   connections,
   registry,
   subscriptions,
@@ -39,6 +42,27 @@ export function edgeMetrics({
       () => edge.unexpectedErrors + rpc.foreignErrors,
     ),
     gauge('raftmq_rpc_connections', 'Open client connections.', connections),
+    counter(
+      'raftmq_rpc_connections_ended_total',
+      'Connections refused or ended by this side, by reason.',
+      () => connectionsEnded(door(), clientConnections),
+      ['reason'],
+    ),
+    counter(
+      'raftmq_rpc_calls_refused_total',
+      'Calls that did not reach a method, by reason.',
+      () => callsRefused(clientConnections),
+      ['reason'],
+    ),
+    counter(
+      'raftmq_rpc_calls_cancelled_total',
+      'Calls that the client took back, or whose deadline passed.',
+      () => [
+        { labels: { reason: 'client' }, value: clientConnections.resetsReceived },
+        { labels: { reason: 'deadline' }, value: clientConnections.deadlinesPassed },
+      ],
+      ['reason'],
+    ),
     gauge(
       'raftmq_edge_clients',
       'Clients heard of lately, by the number of their type.',
@@ -162,6 +186,30 @@ function secondsByMethod(edge: EdgeProbe): Sample[] {
     labels: { method },
     value: totalMs / 1000,
   }));
+}
+
+function byReason(values: Readonly<Record<string, number>>): Sample[] {
+  return Object.entries(values).map(([reason, value]) => ({ labels: { reason }, value }));
+}
+
+function connectionsEnded(door: FrontDoorProbe | null, probe: ConnectionProbe): Sample[] {
+  return byReason({
+    over_limit: door?.refusedOverLimit ?? 0,
+    unknown_protocol: door?.refusedProtocol ?? 0,
+    protocol_error: probe.protocolErrors,
+    flood: probe.floods,
+    no_sign_of_life: probe.keepaliveTimeouts,
+    idle: probe.idleClosed,
+  });
+}
+
+function callsRefused(probe: ConnectionProbe): Sample[] {
+  return byReason({
+    malformed: probe.malformedCalls,
+    too_many_calls: probe.refusedCalls,
+    answers_not_read: probe.refusedSlowReader,
+    unfinished_requests: probe.refusedMemory,
+  });
 }
 
 function clientsByType(registry: ClientRegistry): Sample[] {

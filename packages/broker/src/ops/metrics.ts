@@ -1,7 +1,7 @@
 import { type ProbedMetric } from '@raftmq/base';
 import { type MessageIndex } from '@raftmq/broker-store';
 import { type RaftProbe, type RaftStatus } from '@raftmq/raft';
-import { type RpcServerProbe } from '@raftmq/rpc';
+import { type ConnectionProbe, type FrontDoorProbe, type RpcServerProbe } from '@raftmq/rpc';
 import { type MessagingProbe } from '../messaging-service/probe.js';
 import { type TransactionProbe } from '../messaging-service/transactions/probe.js';
 import { type StateProbe } from '../state/probe.js';
@@ -32,6 +32,8 @@ export interface MetricsSource {
   readonly nodeId: number;
   readonly edge: EdgeProbe;
   readonly rpc: RpcServerProbe;
+  readonly door: () => FrontDoorProbe | null;
+  readonly clientConnections: ConnectionProbe;
   readonly connections: () => number;
   readonly registry: ClientRegistry;
   readonly subscriptions: SubscriptionWatch;
