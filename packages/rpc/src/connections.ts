@@ -46,6 +46,8 @@ export class Connections implements ConnectionHost {
    * @returns who gets its bytes
    */
   add(socket: Socket): ByteReceiver {
+    // It would never say that it closed.
+    if (socket.destroyed) return () => undefined;
     const nowMs = performance.now();
     const connection = new ServerConnection(socket, this, this.#limits, nowMs);
     this.#open.add(connection);

@@ -3,6 +3,7 @@ import { connect as http2Connect } from 'node:http2';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { connect as tlsConnect } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { MqError, silentLogger, type Logger } from '@raftmq/base';
 import { type RpcStream } from './call.js';
@@ -119,7 +120,21 @@ describe('one port', () => {
     );
     await answerTo(server.port, '\x16\x03\x01\x00\x05hello and more rubbish behind the record');
     await until(() => server.connections === 0, 'both connections closed');
+    expect(server.doorProbe?.refusedProtocol).toBe(1);
+    expect(server.connectionProbe.protocolErrors).toBe(1);
     expect((await channel().unary('/t.T/Echo', Buffer.from('x'), soon())).toString()).toBe('x');
+  });
+
+  test('serves TLS clients that negotiate HTTP/2, and no others', async () => {
+    const { server } = await start(echo);
+    const socket = tlsConnect({
+      port: server.port,
+      host: '127.0.0.1',
+      rejectUnauthorized: false,
+      ALPNProtocols: ['http/1.1'],
+    });
+    await closedBy(socket);
+    expect(server.doorProbe?.refusedProtocol).toBe(1);
   });
 
   test('recognises a preface that trickles in, byte by byte', async () => {

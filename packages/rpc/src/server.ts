@@ -1,4 +1,8 @@
-import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
+import {
+  createServer as createTlsServer,
+  type Server as TlsServer,
+  type TLSSocket,
+} from 'node:tls';
 import { assert, errorText, MqError, type Logger } from '@raftmq/base';
 import { type ProtoHandlers, type RawMethod } from './call.js';
 import { CallRunner, type RpcServerProbe } from './call-runner.js';
@@ -188,11 +192,14 @@ export class RpcServer {
         { cause: error },
       );
     }
-    // The door counts and closes the connection below; a handshake that fails ends it.
-    server.on('tlsClientError', (_error, socket) => socket.destroy());
+    const refuse = (socket: TLSSocket): void => {
+      if (this.#door !== null) this.#door.probe.refusedProtocol++;
+      socket.destroy();
+    };
+    server.on('tlsClientError', (_error, socket) => refuse(socket));
     server.on('secureConnection', (socket) => {
       if (socket.alpnProtocol === 'h2') socket.on('data', this.#connections.add(socket));
-      else socket.destroy();
+      else refuse(socket);
     });
     return server;
   }
