@@ -9,7 +9,9 @@ import {
   statusOf,
   topicNotFound,
   transactionResolution,
+  transactionSource,
   type EndTransactionRequest,
+  type Status,
 } from '@raftmq/protocol';
 import { type RawMethod } from '@raftmq/rpc';
 import { UNKNOWN_TRANSACTION } from '../messaging-service/transactions/decisions.js';
@@ -30,13 +32,47 @@ export function endTransaction(services: EdgeServices): RawMethod {
     if (request.resolution === transactionResolution.UNSPECIFIED) {
       return encodeStatusResponse(OK_STATUS);
     }
-    const groups = await groupsToAsk(services, call, topic);
-    const [only] = groups;
-    if (groups.length === 1) return askGroup(services, call, bytes, request, topic, only!);
-    return firstToKnow(
-      groups.map((group) => askGroup(services, call, bytes, request, topic, group)),
-    );
+    const answer = decide(services, call, bytes, request, topic);
+    return isFragile(call, request) ? withoutLateness(answer) : answer;
   });
+}
+
+async function decide(
+  services: EdgeServices,
+  call: EdgeCall,
+  bytes: Buffer,
+  request: EndTransactionRequest,
+  topic: string,
+): Promise<Buffer> {
+  const groups = await groupsToAsk(services, call, topic);
+  const [only] = groups;
+  if (groups.length === 1) return askGroup(services, call, bytes, request, topic, only!);
+  return firstToKnow(groups.map((group) => askGroup(services, call, bytes, request, topic, group)));
+}
+
+/**
+ * Whether an error may end the client's process: the official C# producer answers checks in an `async void` method that
+ * lets exceptions through. It never says that a decision is the answer to a check.
+ */
+function isFragile({ language, hops }: EdgeCall, { source }: EndTransactionRequest): boolean {
+  return language === 'DOTNET' && hops === 0 && source === transactionSource.UNSPECIFIED;
+}
+
+/** A decision that comes too late, or to a transaction that is gone, is answered with OK, and the text says what is true. */
+async function withoutLateness(pending: Promise<Buffer>): Promise<Buffer> {
+  let status: Status;
+  try {
+    const answer = await pending;
+    if (peekStatusCode(answer) !== statusCode.INVALID_TRANSACTION_ID) return answer;
+    status = decodeStatusResponse(answer);
+  } catch (error) {
+    const isLate =
+      isMqError(error) &&
+      (error.code === 'INVALID_TRANSACTION_ID' || error.code === 'TOPIC_NOT_FOUND');
+    if (!isLate) throw error;
+    status = statusOf(error);
+  }
+  return encodeStatusResponse({ code: statusCode.OK, message: status.message });
 }
 
 function checkRequest(request: EndTransactionRequest): void {

@@ -135,6 +135,37 @@ describe('EndTransaction', () => {
     expect(await end()).toEqual(unknown);
   });
 
+  test('a C# client is told OK when it comes too late: an error would end its process', async () => {
+    open();
+    const late = new MqError(
+      'INVALID_TRANSACTION_ID',
+      'was rolled back; the first decision stands',
+    );
+    edge.messaging.transactions.refusal = late;
+    const unset = { source: transactionSource.UNSPECIFIED };
+    const nowhere = { ...unset, topic: { namespace: '', name: 'nowhere' } };
+    const csharp = { 'x-mq-language': 'DOTNET' };
+    expect(await end(unset, csharp)).toEqual({ code: statusCode.OK, message: late.message });
+    expect((await end(nowhere, csharp)).code).toBe(statusCode.OK);
+    expect((await end({ ...unset, transactionId: '' }, csharp)).code).not.toBe(statusCode.OK);
+    // One that says who decides, other clients, and other replicas, are told.
+    expect((await end({}, csharp)).code).toBe(statusCode.INVALID_TRANSACTION_ID);
+    expect((await end(unset, { 'x-mq-language': 'GO' })).code).toBe(
+      statusCode.INVALID_TRANSACTION_ID,
+    );
+    const passedOn = { ...csharp, [FORWARDED_HEADER]: '1' };
+    expect((await end(unset, passedOn)).code).toBe(statusCode.INVALID_TRANSACTION_ID);
+    openThree({
+      '10.0.1.1:8081': { code: 40008, message: 'was committed' },
+      '10.0.2.1:8081': unknown,
+    });
+    edge.messaging.transactions.refusal = new MqError('INVALID_TRANSACTION_ID', unknown.message);
+    expect(await end(unset, csharp)).toEqual({ code: statusCode.OK, message: 'was committed' });
+    openThree({ '10.0.1.1:8081': unknown, '10.0.2.1:8081': new RpcError('UNAVAILABLE', 'down') });
+    edge.messaging.transactions.refusal = new MqError('REQUEST_TIMEOUT', 'not known yet');
+    expect((await end(unset, csharp)).code).not.toBe(statusCode.OK);
+  });
+
   test('a request that was passed on is not passed on again', async () => {
     openThree({ '10.0.1.1:8081': OK_STATUS, '10.0.2.1:8081': OK_STATUS });
     edge.messaging.transactions.refusal = new MqError('INVALID_TRANSACTION_ID', unknown.message);
