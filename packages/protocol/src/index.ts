@@ -279,7 +279,6 @@ export {
 export {
   encodeStatusResponse,
   OK_STATUS,
-  statusForLanguage,
   statusOf,
   statusWithName,
   type Status,

@@ -15,9 +15,14 @@ export const OK_STATUS: Status = { code: statusCode.OK, message: 'OK' };
 /**
  * The Status that a client sees for a thrown value. Expected failures carry their code and text; anything else is
  * INTERNAL_SERVER_ERROR with a text that tells nothing of our insides. Logging and counting it is the caller's part.
+ *
+ * @param language from {@link parseClientLanguage}: the status has a code that clients of this kind understand
  */
-export function statusOf(error: unknown): Status {
-  if (isMqError(error)) return { code: error.status, message: error.message };
+export function statusOf(error: unknown, language: ClientLanguage): Status {
+  if (isMqError(error)) {
+    const { status: code, message } = error;
+    return { code: language === 'RUST' ? (rustSubstitutes.get(code) ?? code) : code, message };
+  }
   return {
     code: statusCode.INTERNAL_SERVER_ERROR,
     message: 'the broker failed in an unexpected way; its log says more',
@@ -39,17 +44,6 @@ const rustSubstitutes: ReadonlyMap<number, number> = new Map([
   [statusCode.LITE_TOPIC_QUOTA_EXCEEDED, statusCode.TOO_MANY_REQUESTS],
   [statusCode.LITE_SUBSCRIPTION_QUOTA_EXCEEDED, statusCode.TOO_MANY_REQUESTS],
 ]);
-
-/**
- * The same status in words that the client's language understands.
- *
- * @param language from {@link parseClientLanguage}
- */
-export function statusForLanguage(status: Status, language: ClientLanguage): Status {
-  if (language !== 'RUST') return status;
-  const code = rustSubstitutes.get(status.code);
-  return code === undefined ? status : { code, message: status.message };
-}
 
 /** Writes a Status { 1 code, 2 message } as field `field`. */
 export function writeStatus(writer: WireWriter, field: number, status: Status): void {

@@ -105,6 +105,6 @@ function failure(services: EdgeServices, name: string, call: EdgeCall, error: un
   // To the replica that passed the call on this says: find another leader. It reads the gRPC status, not the result.
   else if (error.code === 'HA_NOT_AVAILABLE' && call.hops > 0)
     throw new RpcError('UNAVAILABLE', error.message, { cause: error });
-  const { code, message } = statusOf(error);
+  const { code, message } = statusOf(error, 'RAFTMQ');
   return { code, message };
 }

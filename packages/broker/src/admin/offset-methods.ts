@@ -78,7 +78,7 @@ export async function resendDeadLetters(
   const outcomes = await desk.resend(group, offsets);
   return {
     outcomes: outcomes.map(({ queueOffset, error, sent }) => {
-      const { code, message } = error === null ? OK_STATUS : statusOf(error);
+      const { code, message } = error === null ? OK_STATUS : statusOf(error, 'RAFTMQ');
       return { queueOffset, code, message, sent };
     }),
   };

@@ -5,7 +5,6 @@ import {
   encodeAckMessageRequest,
   encodeAckMessageResponse,
   OK_STATUS,
-  statusForLanguage,
   statusOf,
   type AckEntry,
   type Status,
@@ -29,9 +28,7 @@ export function ackMessage(services: EdgeServices): RawMethod {
       const outcomes = await services.messaging.ack(groupName, topicName, own);
       return encodeAckMessageResponse(
         own,
-        outcomes.map((error) =>
-          error === null ? OK_STATUS : statusForLanguage(statusOf(error), call.language),
-        ),
+        outcomes.map((error) => (error === null ? OK_STATUS : statusOf(error, call.language))),
       );
     };
     const byBroker = await byGroup(services, entries, topicName);
@@ -90,7 +87,7 @@ async function ackPart(
       return answer.entries.map((entry) => entry.status);
     overall = answer.status;
   } catch (error) {
-    overall = statusForLanguage(statusOf(error), call.language);
+    overall = statusOf(error, call.language);
   }
   return entries.map(() => overall);
 }

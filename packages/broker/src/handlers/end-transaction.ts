@@ -10,6 +10,7 @@ import {
   topicNotFound,
   transactionResolution,
   transactionSource,
+  type ClientLanguage,
   type EndTransactionRequest,
   type Status,
 } from '@raftmq/protocol';
@@ -47,7 +48,8 @@ async function decide(
   const groups = await groupsToAsk(services, call, topic);
   const [only] = groups;
   if (groups.length === 1) return askGroup(services, call, bytes, request, topic, only!);
-  return firstToKnow(groups.map((group) => askGroup(services, call, bytes, request, topic, group)));
+  const asked = groups.map((group) => askGroup(services, call, bytes, request, topic, group));
+  return firstToKnow(asked, call.language);
 }
 
 /**
@@ -70,7 +72,7 @@ async function withoutLateness(pending: Promise<Buffer>): Promise<Buffer> {
       isMqError(error) &&
       (error.code === 'INVALID_TRANSACTION_ID' || error.code === 'TOPIC_NOT_FOUND');
     if (!isLate) throw error;
-    status = statusOf(error);
+    status = statusOf(error, 'DOTNET');
   }
   return encodeStatusResponse({ code: statusCode.OK, message: status.message });
 }
@@ -131,7 +133,10 @@ function askGroup(
  * The answer of the group that knows the transaction. Without one, a group that failed may be the one that knows, so its
  * failure comes before the word of those that do not.
  */
-async function firstToKnow(asked: readonly Promise<Buffer>[]): Promise<Buffer> {
+async function firstToKnow(
+  asked: readonly Promise<Buffer>[],
+  language: ClientLanguage,
+): Promise<Buffer> {
   assert(asked.length > 0, 'there is a group to ask');
   let stranger: Buffer | null = null;
   let failure: unknown = null;
@@ -140,7 +145,7 @@ async function firstToKnow(asked: readonly Promise<Buffer>[]): Promise<Buffer> {
     try {
       answer = await pending.catch((error: unknown) => {
         if (isMqError(error) && error.code === 'INVALID_TRANSACTION_ID')
-          return encodeStatusResponse(statusOf(error));
+          return encodeStatusResponse(statusOf(error, language));
         throw error;
       });
     } catch (error) {

@@ -1,5 +1,5 @@
 import { isMqError } from '@raftmq/base';
-import { encodeStatusResponse, statusForLanguage, statusOf, type Status } from '@raftmq/protocol';
+import { encodeStatusResponse, statusOf, type Status } from '@raftmq/protocol';
 import { type RawMethod, type StreamWriter } from '@raftmq/rpc';
 import { peekStatusCode } from '../forward/status-peek.js';
 import { countCall } from '../ops/edge-probe.js';
@@ -82,5 +82,5 @@ function failureStatus(
   error: unknown,
 ): Status {
   if (!isMqError(error)) reportUnexpected(services, method, error);
-  return statusForLanguage(statusOf(error), call.language);
+  return statusOf(error, call.language);
 }

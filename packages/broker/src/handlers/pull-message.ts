@@ -9,11 +9,11 @@ import {
   OK_STATUS,
   parseMessageFilter,
   statusCode,
-  statusForLanguage,
   statusOf,
   storedBodySizeBytes,
   type MessageFilter,
   type PullMessageRequest,
+  type ClientLanguage,
   type Status,
 } from '@raftmq/protocol';
 import { type RawMethod, type StreamWriter } from '@raftmq/rpc';
@@ -99,7 +99,7 @@ async function pullHere(
     filter: checked.filter,
     signal: call.context.signal,
   });
-  const status = statusForLanguage(statusOfPull(request, result), call.language);
+  const status = statusOfPull(request, result, call.language);
   writer.write(encodeStatusResponse(status));
   const resource = encodeTopicResource(request.topic);
   let sizeBytes = 0;
@@ -114,7 +114,11 @@ async function pullHere(
   return status.code;
 }
 
-function statusOfPull(request: PullMessageRequest, result: PullResult): Status {
+function statusOfPull(
+  request: PullMessageRequest,
+  result: PullResult,
+  language: ClientLanguage,
+): Status {
   const { queueId, offset } = request;
   if (result.misplaced === 'before') {
     return statusOf(
@@ -122,6 +126,7 @@ function statusOfPull(request: PullMessageRequest, result: PullResult): Status {
         'OFFSET_NOT_FOUND',
         `offset ${offset} of queue ${queueId} is not kept any more; go on at ${result.nextOffset}`,
       ),
+      language,
     );
   }
   if (result.misplaced === 'behind') {
@@ -130,6 +135,7 @@ function statusOfPull(request: PullMessageRequest, result: PullResult): Status {
         'ILLEGAL_OFFSET',
         `queue ${queueId} has no offset ${offset}; the nearest one is ${result.nextOffset}`,
       ),
+      language,
     );
   }
   return result.records.length === 0 ? NO_MESSAGE : OK_STATUS;

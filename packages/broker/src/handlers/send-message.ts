@@ -59,7 +59,7 @@ async function store(
   validateSendTopic(send, topic === null ? null : topic.type);
   if ((topic!.permission & WRITABLE) === 0) throw notAllowed(name, 'writable');
   if (areHalves(send.messages)) return storeHalves(services, call, topic!, send.messages);
-  if (needsParts(send.messages)) return storeInParts(services, topic!, send.messages);
+  if (needsParts(send.messages)) return storeInParts(services, call, topic!, send.messages);
   const { firstQueueOffset, repeats } = await messaging.send(topic!, send.messages);
   if (repeats !== undefined) return answerRepeats(services, name, send.messages, repeats);
   count(services, name, send.messages);
@@ -120,6 +120,7 @@ const TIMED = 'timed';
  */
 async function storeInParts(
   services: EdgeServices,
+  { language }: EdgeCall,
   topic: TopicConfig,
   messages: readonly DecodedMessage[],
 ): Promise<Buffer> {
@@ -144,7 +145,7 @@ async function storeInParts(
   throwIfAllFailedAlike([...outcomes.values()].map(({ error }) => error));
   const entries = messages.map((message) => {
     const { offset, recallHandle, error } = outcomes.get(message)!;
-    const status = error === null ? OK_STATUS : statusOf(error);
+    const status = error === null ? OK_STATUS : statusOf(error, language);
     const { messageId } = message;
     return { status, messageId, transactionId: messageId, offset, recallHandle };
   });

@@ -110,7 +110,7 @@ class TelemetrySession implements ClientStream {
       this.#attached = true;
     } catch (error) {
       // As for a caller that may not come in: a command that says why, then the end.
-      const status = statusOf(error);
+      const status = statusOf(error, this.#call.language);
       this.code = status.code;
       this.#services.probe.telemetryRefused++;
       this.#write({ status });
@@ -212,7 +212,7 @@ class TelemetrySession implements ClientStream {
 
   /** A command that cannot be carried out ends the stream, with the code family in the gRPC status. */
   #fail(error: unknown): void {
-    const status: Status = statusOf(error);
+    const status: Status = statusOf(error, this.#call.language);
     this.code = status.code;
     this.#services.probe.telemetryRefused++;
     if (!isMqError(error)) reportUnexpected(this.#services, 'Telemetry', error);
