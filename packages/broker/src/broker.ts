@@ -34,7 +34,7 @@ import { MessageTraces } from './query/message-trace.js';
 import { RegistrationClient } from './registration/registration-client.js';
 import { openReplica, type Replica } from './replica.js';
 import { checkBrokerSettings, type BrokerSettings } from './settings.js';
-import { endTelemetry } from './telemetry/telemetry.js';
+import { endTelemetry, pushGroupSettings } from './telemetry/telemetry.js';
 
 export interface BrokerOptions {
   readonly settings: BrokerSettings;
@@ -172,6 +172,7 @@ export class Broker {
     });
     this.#services = services;
     this.#messaging.transactions.connect(services.producers);
+    this.#messaging.watchGroups((groups) => pushGroupSettings(services.registry, groups));
     await this.#openServers(services, disk);
     await this.#replica.driver.start();
     this.#startLoops();

@@ -24,6 +24,8 @@ import {
 } from '../testing/single-node.js';
 import { type BrokerStateMachine } from '../state/state-machine.js';
 import { MessagingService } from './messaging-service.js';
+import { NextOffsets } from './next-offsets.js';
+import { RecordsProposal } from './proposals.js';
 import { messagingServiceSettings, type MessagingServiceSettings } from './settings.js';
 
 const settings: MessagingServiceSettings = {
@@ -626,6 +628,21 @@ describe('ordered groups', () => {
     expect((await next(2)).map((m) => m.body)).toEqual(['a4']);
     expect(queueIndex.maxOffset('%DLQ%og', 0)).toBe(1);
   });
+});
+
+test('changed groups are told on followers too', async () => {
+  const told: string[] = [];
+  service.watchGroups((groups) => told.push(...groups));
+  await service.putGroup({ name: 'g', fifo: false, maxAttempts: 3 });
+  await settle();
+  expect(told).toEqual(['g']);
+  state.roleChanged({ role: 'follower', term: 2, leaderId: 1, writable: false });
+  const group = { name: 'h', fifo: false, maxAttempts: 3 };
+  const command = { kind: 'put-group', group, ifMissing: false } as const;
+  const offsets = new NextOffsets(state.tables);
+  node.propose(new RecordsProposal([{ command }], offsets, () => undefined, unexpectedFatal));
+  await settle();
+  expect(told).toEqual(['g', 'h']);
 });
 
 describe('auto-renew', () => {

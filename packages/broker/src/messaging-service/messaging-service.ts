@@ -105,6 +105,7 @@ export class MessagingService implements Messaging, StateListener {
   readonly #receiptCalls: ReceiptCalls;
   readonly #renewals: Renewals;
   readonly #lite: LiteService;
+  #groupsChanged: (groups: readonly string[]) => void = () => undefined;
 
   /** Listens to the state machine from here on. */
   constructor(options: MessagingServiceOptions) {
@@ -365,6 +366,11 @@ export class MessagingService implements Messaging, StateListener {
     this.#polls.stop();
   }
 
+  /** Who wants to know of groups with another configuration; on every replica, when the driver is done with its own work. */
+  watchGroups(changed: (groups: readonly string[]) => void): void {
+    this.#groupsChanged = changed;
+  }
+
   /** From the state machine. */
   roleChanged(status: RoleStatus): void {
     const change = this.#leadership.become(status);
@@ -395,6 +401,8 @@ export class MessagingService implements Messaging, StateListener {
       this.#receiver.forgetTopic(topic);
       this.#polls.failAll(new MqError('TOPIC_NOT_FOUND', `topic ${topic} was deleted`), topic);
     }
+    const { groupsChanged } = news;
+    if (groupsChanged.length > 0) queueMicrotask(() => this.#groupsChanged(groupsChanged));
     if (!this.role.writable) return;
     this.timers.applied(news.timers);
     this.transactions.applied(news.halves);

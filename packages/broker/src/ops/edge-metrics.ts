@@ -81,6 +81,11 @@ export function edgeMetrics({
     ),
     gauge('raftmq_edge_telemetry_streams', 'Open Telemetry streams.', () => registry.streams),
     counter(
+      'raftmq_edge_settings_pushed_total',
+      'Settings sent to consumers whose group had changed.',
+      () => edge.settingsPushed,
+    ),
+    counter(
       'raftmq_edge_telemetry_ignored_total',
       'Telemetry commands without a meaning here.',
       () => edge.telemetryIgnored,

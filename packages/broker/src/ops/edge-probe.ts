@@ -24,6 +24,8 @@ export class EdgeProbe {
   forwardRefused = 0;
   receiveAborted = 0;
   telemetryIgnored = 0;
+  /** Settings that nobody asked for, because a group changed. */
+  settingsPushed = 0;
   telemetryRefused = 0;
 
   method(name: string): MethodProbe {

@@ -121,6 +121,16 @@ export class ClientRegistry {
     return found;
   }
 
+  /** The newest stream of each client of these groups that has one open here. */
+  streamsOfGroups(groups: ReadonlySet<string>): readonly ClientStream[] {
+    const found: ClientStream[] = [];
+    for (const { description, streams } of this.#clients.values()) {
+      const stream = streams.at(-1);
+      if (stream !== undefined && groups.has(description.group ?? '')) found.push(stream);
+    }
+    return found;
+  }
+
   /** All open streams, as of now. */
   openStreams(): readonly ClientStream[] {
     return [...this.#clients.values()].flatMap((client) => client.streams);

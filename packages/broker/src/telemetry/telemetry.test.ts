@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type RpcStream, type StreamListener } from '@raftmq/rpc';
 import { callContext, EdgeFixture } from '../testing/edge-fixture.js';
+import { type GroupConfig } from '../messaging.js';
 import { fitBackoff } from './node-backoff.js';
-import { endTelemetry, repeatSettings, telemetry } from './telemetry.js';
+import { endTelemetry, pushGroupSettings, repeatSettings, telemetry } from './telemetry.js';
 import { telemetryCommandCodec } from './wire.js';
 
 interface Answer {
@@ -275,6 +276,75 @@ describe('streams', () => {
     expect([stream.sent, edge.probe.telemetryIgnored]).toEqual([[], 2]);
     stream.listener!.message(Buffer.from([0xff, 0xff]));
     expect(stream.failure).toMatchObject({ status: 'INVALID_ARGUMENT' });
+  });
+});
+
+describe('a group that changes', () => {
+  const waits = (answer: Answer | undefined): number | undefined =>
+    answer?.settings?.backoffPolicy.customizedBackoff?.next.length;
+  const workers = { name: 'workers', fifo: false, maxAttempts: 17 };
+  const list = { kind: 'list', waitsMs: [1_000, 2_000] } as const;
+  const put = (config: GroupConfig): void => {
+    edge.messaging.groupMap.set(config.name, config);
+    pushGroupSettings(edge.registry, [config.name]);
+  };
+
+  it('is told to its connected clients, once for each change, and to nobody else', () => {
+    const stream = open();
+    stream.receive(consumer());
+    const others = open({ 'x-mq-client-id': 'p1' });
+    others.receive(producer);
+    const silent = open({ 'x-mq-client-id': 'c2' });
+    edge.registry.seen('c2', { group: 'workers' });
+    put(workers);
+    expect(stream.sent).toHaveLength(1);
+    put({ ...workers, retryPolicy: list });
+    put({ ...workers, retryPolicy: list });
+    expect(stream.sent).toHaveLength(2);
+    expect(stream.sent[1]!.status.code).toBe(20000);
+    expect(waits(stream.sent[1])).toBe(2);
+    put({ ...workers, maxAttempts: 3, fifo: true });
+    expect(stream.sent[2]!.settings).toMatchObject({
+      backoffPolicy: { maxAttempts: 3 },
+      subscription: { fifo: true },
+    });
+    expect([others.sent.length, silent.sent.length]).toEqual([1, 0]);
+    expect(edge.probe.settingsPushed).toBe(2);
+  });
+
+  it('is told on the newest stream of a client, and not on one that is gone or does not read', () => {
+    const first = open();
+    first.receive(consumer());
+    const second = open();
+    second.receive(consumer());
+    put({ ...workers, maxAttempts: 3 });
+    expect([first.sent.length, second.sent.length]).toEqual([1, 2]);
+    second.pendingBytes = 17 * 1024 * 1024;
+    put({ ...workers, maxAttempts: 4 });
+    second.end();
+    second.pendingBytes = 0;
+    put({ ...workers, maxAttempts: 5 });
+    expect(second.sent).toHaveLength(2);
+  });
+
+  it('is told to a C++ client only when more than its waits change: it appends them', () => {
+    const stream = open({ 'x-mq-client-id': 'c1', 'x-mq-language': 'CPP' });
+    stream.receive(consumer());
+    put({ ...workers, retryPolicy: list });
+    expect(stream.sent).toHaveLength(1);
+    put({ ...workers, retryPolicy: list, maxAttempts: 3 });
+    expect(stream.sent).toHaveLength(2);
+  });
+
+  it('is told to a Node.js client in its own form, which later repeats keep', async () => {
+    const stream = open(node('1.0.8'));
+    stream.receive(consumer());
+    put({ ...workers, maxAttempts: 3 });
+    await edge.clock.advance(10_000);
+    const attempts = stream.sent.map(({ settings }) => settings?.backoffPolicy.maxAttempts);
+    expect(attempts.slice(0, 2)).toEqual([17, 3]);
+    expect(new Set(attempts.slice(1))).toEqual(new Set([3]));
+    expect(stream.sent[1]!.settings?.backoffPolicy.exponentialBackoff).toBeDefined();
   });
 });
 

@@ -7,6 +7,7 @@ import {
   statusOf,
   type ResourceMessage,
   type Resource,
+  type SettingsMessage,
   type Status,
 } from '@raftmq/protocol';
 import { RpcError, type RawMethod, type RpcStream } from '@raftmq/rpc';
@@ -79,6 +80,13 @@ export function repeatSettings(services: EdgeServices, clientId: string): void {
   if (stream instanceof TelemetrySession) stream.repeat();
 }
 
+/** Tells the clients of consumer groups that have a stream open here what their groups' settings are now. */
+export function pushGroupSettings(registry: ClientRegistry, groups: readonly string[]): void {
+  for (const stream of registry.streamsOfGroups(new Set(groups))) {
+    if (stream instanceof TelemetrySession) stream.groupChanged();
+  }
+}
+
 /** Ends all open streams: the process stops, and clients have to open them elsewhere. */
 export function endTelemetry(registry: ClientRegistry): void {
   for (const stream of registry.openStreams()) stream.displace();
@@ -93,6 +101,9 @@ class TelemetrySession implements ClientStream {
   readonly #stream: RpcStream<Buffer, Buffer>;
   #attached = false;
   #reply: Buffer | null = null;
+  /** What the client told last, and what it was told; null until then. */
+  #settings: SettingsMessage | null = null;
+  #told: SettingsMessage | null = null;
   #cancelRepeats: CancelTimer[] = [];
   #windowStartedMs = 0;
   #settingsInWindow = 0;
@@ -133,6 +144,25 @@ class TelemetrySession implements ClientStream {
       this.#stream.write(this.#reply);
   }
 
+  /**
+   * The consumer's group may have other settings now: it is told if they are. The C++ client appends the waits of every
+   * Settings to those that it has, where they have no effect: for them alone it is left to its own next question.
+   */
+  groupChanged(): void {
+    const { probe } = this.#services;
+    if (this.#settings === null || !this.#attached || this.#stream.closed) return;
+    if (this.#stream.pendingBytes > UNREAD_BYTES_MAX) return;
+    const before = this.#told;
+    const now = this.#answerTo(this.#settings);
+    const command = telemetryCommandCodec().encode({ status: OK_STATUS, settings: now });
+    if (this.#reply?.equals(command) === true) return;
+    if (this.#call.language === 'CPP' && !differsBeyondWaits(before, now)) return;
+    probe.settingsPushed++;
+    this.#told = now;
+    this.#reply = command;
+    this.#stream.write(command);
+  }
+
   send(command: Buffer): boolean {
     if (!this.#attached || this.#stream.closed) return false;
     if (this.#stream.pendingBytes > UNREAD_BYTES_MAX) return false;
@@ -171,19 +201,22 @@ class TelemetrySession implements ClientStream {
     registry.seen(this.#call.clientId, description);
     if (filters !== null && description.group !== null && filters.size > 0)
       this.#services.subscriptions.declared(this.#call.clientId, description.group, filters);
-    const group =
-      description.group === null ? null : groupBehaviour(this.#services, description.group);
-    const reply = fitBackoff(
-      mergeSettings(settings, {
-        language: this.#call.language,
-        liteSubscriptionsMax: this.#services.settings.liteSubscriptionsMax,
-        group,
-      }),
-      this.#call,
-    );
+    this.#settings = settings;
+    this.#told = this.#answerTo(settings);
     const first = this.#reply === null;
-    this.#reply = this.#write({ status: OK_STATUS, settings: reply });
+    this.#reply = this.#write({ status: OK_STATUS, settings: this.#told });
     if (first && isNodeSdk(this.#call)) this.#scheduleRepeats();
+  }
+
+  #answerTo(settings: SettingsMessage): SettingsMessage {
+    const group = settings.subscription?.group;
+    const behaviour = group
+      ? groupBehaviour(this.#services, groupOf(resource(group), this.#call))
+      : null;
+    const { liteSubscriptionsMax } = this.#services.settings;
+    const { language } = this.#call;
+    const merged = mergeSettings(settings, { language, liteSubscriptionsMax, group: behaviour });
+    return fitBackoff(merged, this.#call);
   }
 
   #countSettings(): void {
@@ -236,6 +269,13 @@ function decode(bytes: Buffer): TelemetryCommand {
       cause: error,
     });
   }
+}
+
+function differsBeyondWaits(before: SettingsMessage | null, now: SettingsMessage): boolean {
+  return (
+    before?.subscription?.fifo !== now.subscription?.fifo ||
+    before?.backoffPolicy?.maxAttempts !== now.backoffPolicy?.maxAttempts
+  );
 }
 
 /**

@@ -44,6 +44,8 @@ function putGroup(context: ApplyContext, command: PutGroup): MqError | null {
   const row = tables.groups.get(config.name);
   if (row === undefined) {
     tables.putGroup(new GroupRow(config));
+    // Its members may be connected already, and were told of defaults.
+    tables.groupChanged(config.name);
     return null;
   }
   if (ifMissing) return null;
