@@ -599,7 +599,6 @@ export class ModelRun implements ReplicaSurroundings {
   async #topicAnew(): Promise<void> {
     const topic = TOPICS[this.#prng.integer(0, 3)]!;
     await this.#service.deleteTopic(topic.name);
-    this.watch.topicDeleted(topic.name);
     await this.#service.putTopic(topic);
     for (let i = this.#handles.length - 1; i >= 0; i--)
       if (this.#handles[i]!.topic === topic.name) this.#handles.splice(i, 1);

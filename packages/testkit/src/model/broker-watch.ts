@@ -2,12 +2,13 @@ import { type MqError } from '@raftmq/base';
 import { type DeliveredMessage, type DeliveryName, type SendResult } from '@raftmq/broker/internal';
 import { storedMessageId, storedQueueId, storedQueueOffset, storedTopic } from '@raftmq/protocol';
 import { LogReferee, type LoggedMessage } from './log-referee.js';
-import { SendHistory } from './send-history.js';
+import { queueKey, SendHistory } from './send-history.js';
 
 /** A delivery as its consumer got it. */
 export interface SeenDelivery {
   readonly messageId: string;
   readonly topic: string;
+  readonly topicEpoch: number;
   /** As deliveries know it: that of its lite topic on a topic of type LITE. */
   readonly queueId: number;
   readonly queueOffset: number;
@@ -28,6 +29,8 @@ export interface WatchOptions {
 
 /** Where a group was told to stand; with each reset another epoch begins. */
 export interface OffsetKnown {
+  /** Tells its topic from a later one of the name. */
+  readonly topicEpoch: number;
   readonly epoch: number;
   readonly offset: number;
 }
@@ -39,6 +42,7 @@ export class BrokerWatch {
   readonly #options: WatchOptions;
   /** Groups whose offsets were moved by hand. */
   readonly resetGroups = new Set<string>();
+  /** By group, topic and queue. */
   readonly #offsetsRead = new Map<string, OffsetKnown>();
   receivedCount = 0;
   ackedCount = 0;
@@ -50,13 +54,6 @@ export class BrokerWatch {
     this.referee = new LogReferee(options);
   }
 
-  /** Offsets of a later topic of its name begin anew. */
-  topicDeleted(topic: string): void {
-    this.sends.topicDeleted(topic);
-    for (const where of [...this.#offsetsRead.keys()])
-      if (where.split('/')[1] === topic) this.#offsetsRead.delete(where);
-  }
-
   /** A send call is answered. `before` = what was acknowledged when it was made. */
   sent(
     topic: string,
@@ -66,35 +63,33 @@ export class BrokerWatch {
   ): void {
     const { queueId, firstQueueOffset, repeats } = result;
     if (repeats !== undefined) return this.#sentAgain(topic, messageIds, repeats.offsets);
-    const where = `${topic}/${queueId}`;
-    messageIds.forEach((id, i) => {
-      const logged = this.referee.message(topic, queueId, firstQueueOffset + i);
-      if (logged?.messageId !== id) {
+    const [first] = messageIds.map((id, i) => {
+      const offset = firstQueueOffset + i;
+      const logged = this.referee.placeOf(id, topic, queueId, offset);
+      if (logged === null) {
         this.#violate(
           'ack-in-log',
-          `the sender of ${id} is told offset ${firstQueueOffset + i} of ${where}, where the log has ${logged?.messageId ?? 'nothing'}`,
+          `the sender of ${id} is told offset ${offset} of ${topic}/${queueId}, where the log has ${this.referee.message(topic, queueId, offset)?.messageId ?? 'nothing'}`,
         );
       }
       this.#options.stored(logged.index);
+      return logged;
     });
-    const first = this.sends.known(messageIds[0]!)!;
-    const acked = before.get(where) ?? -1;
-    if (first.attempts === 1 && firstQueueOffset <= acked) {
+    const acked = before.get(queueKey(first!)) ?? -1;
+    if (this.sends.known(messageIds[0]!)!.attempts === 1 && firstQueueOffset <= acked) {
       this.#violate(
         'offset-continuity',
-        `${messageIds[0]} got offset ${firstQueueOffset} of ${where}, but ${acked} was acknowledged before it was sent`,
+        `${messageIds[0]} got offset ${firstQueueOffset} of ${topic}/${queueId}, but ${acked} was acknowledged before it was sent`,
       );
     }
-    this.sends.acked(topic, messageIds, queueId, firstQueueOffset);
+    this.sends.acked(first!, messageIds);
   }
 
   /** A send call is answered, of which some messages were stored before: each one may be in any queue. */
   #sentAgain(topic: string, messageIds: readonly string[], offsets: readonly number[]): void {
     messageIds.forEach((id, i) => {
-      const logged = this.referee
-        .places(id)
-        .find((place) => place.topic === topic && place.queueOffset === offsets[i]);
-      if (logged === undefined) {
+      const logged = this.referee.placeOf(id, topic, null, offsets[i]!);
+      if (logged === null) {
         this.#violate(
           'ack-in-log',
           `the sender of ${id} is told that it lies at offset ${offsets[i]} of ${topic} already; it does not`,
@@ -148,10 +143,12 @@ export class BrokerWatch {
   /** The group's committed offset in a queue is answered: it never goes back, unless the group was put back. */
   offsetRead(name: DeliveryName, offset: number | null, before = this.offsetKnown(name)): void {
     const { group, topic, queueId } = name;
+    const topicEpoch = this.referee.topics.get(topic)?.epoch ?? 0;
     const where = `${group}/${topic}/${queueId}`;
     const end = this.referee.topics.get(topic)?.queues[queueId]?.length ?? 0;
     const epoch = this.referee.delivery(group, topic, queueId)?.epoch ?? 0;
-    if (before?.epoch === epoch && before.offset > (offset ?? 0))
+    const same = before?.topicEpoch === topicEpoch && before.epoch === epoch;
+    if (same && before.offset > (offset ?? 0))
       this.#violate(
         'offset-no-regress',
         `${where} was at ${before.offset}, and is at ${offset ?? 'nothing'} now`,
@@ -159,8 +156,9 @@ export class BrokerWatch {
     if (offset !== null && offset > end)
       this.#violate('offset-no-regress', `${where} is at ${offset}, and the queue ends at ${end}`);
     const known = this.offsetKnown(name);
-    const highest = known?.epoch === epoch ? Math.max(known.offset, offset ?? 0) : (offset ?? 0);
-    this.#offsetsRead.set(where, { epoch, offset: highest });
+    const still = known?.topicEpoch === topicEpoch && known.epoch === epoch;
+    const highest = Math.max(still ? known.offset : 0, offset ?? 0);
+    this.#offsetsRead.set(where, { topicEpoch, epoch, offset: highest });
   }
 
   /** What was answered last: a call that begins now must not be told less. */
@@ -179,6 +177,16 @@ export class BrokerWatch {
     const offsets = new Map(
       records.map((record) => [storedQueueOffset(record), storedMessageId(record)]),
     );
+    for (const [offset, id] of offsets) {
+      const logged = this.referee.placeOf(id ?? '', topic, queueId, offset);
+      if (logged === null)
+        this.#violate(
+          'no-uncommitted-read',
+          `a pull of ${topic}/${queueId} has ${id} at ${offset}`,
+        );
+      // The topic was deleted while the messages were read.
+      if (logged.topicEpoch !== this.referee.topics.get(topic)?.epoch) return;
+    }
     const queue = this.referee.topics.get(topic)?.queues[queueId] ?? [];
     if (records.length > 0 && nextOffset > queue.length)
       this.#violate('no-uncommitted-read', `a pull of ${topic}/${queueId} ends at ${nextOffset}`);
@@ -199,17 +207,18 @@ export class BrokerWatch {
     const messageId = storedMessageId(record) ?? '';
     const topic = storedTopic(record);
     const queueOffset = storedQueueOffset(record);
-    const logged = this.referee.message(topic, storedQueueId(record), queueOffset);
-    if (logged?.messageId !== messageId) {
+    const storedIn = storedQueueId(record);
+    const logged = this.referee.placeOf(messageId, topic, storedIn, queueOffset);
+    if (logged === null) {
       this.#violate(
         'no-uncommitted-read',
-        `${group} is given ${messageId} as offset ${queueOffset} of ${topic}/${storedQueueId(record)}, where the log has ${logged?.messageId ?? 'nothing'}`,
+        `${group} is given ${messageId} as offset ${queueOffset} of ${topic}/${storedIn}, where the log has ${this.referee.message(topic, storedIn, queueOffset)?.messageId ?? 'nothing'}`,
       );
     }
     if (!this.#options.wants(group, logged))
       this.#violate('filter', `${group} is given ${messageId}, which its filter refuses`);
     const queueId = this.referee.deliveryQueueOf(logged);
-    if (!this.referee.handedOut({ group, topic, queueId }, queueOffset, deliveryAttempt)) {
+    if (!this.referee.handedOut(group, logged, deliveryAttempt)) {
       this.#violate(
         'one-live-receipt',
         `${group} is given ${messageId} (delivery ${deliveryAttempt}) without a lease of its own in the log`,
@@ -219,7 +228,8 @@ export class BrokerWatch {
     if (deliveryAttempt > 1) this.redeliveredCount++;
     const epoch = this.referee.delivery(group, topic, queueId)?.epoch ?? 0;
     const attempt = deliveryAttempt;
-    return { messageId, topic, queueId, queueOffset, attempt, receiptHandle, epoch };
+    const { topicEpoch } = logged;
+    return { messageId, topic, topicEpoch, queueId, queueOffset, attempt, receiptHandle, epoch };
   }
 
   /** An ack call is answered; null = success. */
@@ -246,6 +256,8 @@ export class BrokerWatch {
     const { topic, queueId, queueOffset, messageId } = delivery;
     const model = this.referee.delivery(group, topic, queueId);
     if (model !== null && model.epoch > delivery.epoch) return;
+    // It went with its topic.
+    if (this.referee.topics.get(topic)?.epoch !== delivery.topicEpoch) return;
     if (this.referee.groups.get(group)?.fifo === true) return;
     if (model?.isConsumed(queueOffset) === true) return;
     this.#violate(

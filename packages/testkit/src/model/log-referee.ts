@@ -30,6 +30,8 @@ export interface LoggedMessage {
   readonly storeTimestampMs: number;
   /** Entry that holds it. */
   readonly index: number;
+  /** Tells its topic from a later one of the name. */
+  readonly topicEpoch: number;
 }
 
 export interface RefereeOptions {
@@ -87,9 +89,23 @@ export class LogReferee {
     this.lites = new LiteLedger(options.violate);
   }
 
-  /** Every copy of a message, in the order of the log. */
+  /** Every copy of a message, in the order of the log, also those of topics that are gone. */
   places(messageId: string): readonly LoggedMessage[] {
     return this.#places.get(messageId) ?? [];
+  }
+
+  /** The copy at a place: in the topic as it is now, else in one of its name before. */
+  placeOf(
+    messageId: string,
+    topic: string,
+    queueId: number | null,
+    queueOffset: number,
+  ): LoggedMessage | null {
+    const at = (place: LoggedMessage): boolean =>
+      place.topic === topic &&
+      place.queueOffset === queueOffset &&
+      (queueId === null || place.queueId === queueId);
+    return this.places(messageId).findLast(at) ?? null;
   }
 
   message(topic: string, queueId: number, queueOffset: number): LoggedMessage | null {
@@ -139,8 +155,8 @@ export class LogReferee {
   }
 
   /** A consumer was given this delivery: it must be in the log, and be given once. */
-  handedOut(name: DeliveryName, queueOffset: number, attempt: number): boolean {
-    const key = grantKey(name, queueOffset, attempt);
+  handedOut(group: string, message: LoggedMessage, attempt: number): boolean {
+    const key = grantKey(group, message, attempt);
     const left = this.#grants.get(key) ?? 0;
     if (left > 0) this.#grants.set(key, left - 1);
     return left > 0;
@@ -192,6 +208,7 @@ export class LogReferee {
       properties: message.properties,
       storeTimestampMs: entry.storeTimestampMs,
       index: entry.index,
+      topicEpoch: topic.epoch,
     };
     queue.push(logged);
     this.#inEntry.push(logged);
@@ -290,11 +307,9 @@ export class LogReferee {
         if (gone(name, id)) deliveries.delete(key);
       }
     }
-    for (const key of [...this.#consumed.keys(), ...this.#grants.keys()]) {
+    for (const key of [...this.#consumed.keys()]) {
       const [, name, id] = key.split('/');
-      if (!gone(name, id)) continue;
-      this.#consumed.delete(key);
-      this.#grants.delete(key);
+      if (gone(name, id)) this.#consumed.delete(key);
     }
   }
 
@@ -422,7 +437,8 @@ export class LogReferee {
       );
     }
     for (let i = 0; i < grant.offsets.length; i++) {
-      const key = grantKey(command, grant.offsets[i]!, grant.attempts[i]!);
+      const message = this.#deliverable(command.topic, command.queueId, grant.offsets[i]!)!;
+      const key = grantKey(command.group, message, grant.attempts[i]!);
       this.#grants.set(key, (this.#grants.get(key) ?? 0) + 1);
     }
   }
@@ -496,6 +512,7 @@ export class LogReferee {
   }
 }
 
-function grantKey(name: DeliveryName, queueOffset: number, attempt: number): string {
-  return `${name.group}/${name.topic}/${name.queueId}/${queueOffset}/${attempt}`;
+function grantKey(group: string, message: LoggedMessage, attempt: number): string {
+  const { topic, topicEpoch, queueId, queueOffset } = message;
+  return `${group}/${topic}/${topicEpoch}/${queueId}/${queueOffset}/${attempt}`;
 }

@@ -1,3 +1,10 @@
+import { type LoggedMessage } from './log-referee.js';
+
+/** Names a queue; that of a topic which is made anew is another one. */
+export function queueKey({ topic, topicEpoch, queueId }: LoggedMessage): string {
+  return `${topic}/${topicEpoch}/${queueId}`;
+}
+
 /** A message that a producer wants stored. */
 interface SentMessage {
   readonly topic: string;
@@ -10,7 +17,7 @@ interface SentMessage {
 /** What producers asked for, and what they were told. */
 export class SendHistory {
   readonly #messages = new Map<string, SentMessage>();
-  /** Largest acknowledged offset, by topic and queue. */
+  /** Largest acknowledged offset, by queue; see {@link queueKey}. */
   readonly #ackedOffsets = new Map<string, number>();
   ackedCount = 0;
 
@@ -22,12 +29,7 @@ export class SendHistory {
     return this.#messages.get(messageId);
   }
 
-  topicDeleted(topic: string): void {
-    for (const where of [...this.#ackedOffsets.keys()])
-      if (where.startsWith(`${topic}/`)) this.#ackedOffsets.delete(where);
-  }
-
-  /** One more attempt for these messages. @returns acknowledged offsets as of now, by topic and queue */
+  /** One more attempt for these messages. @returns acknowledged offsets as of now, by {@link queueKey} */
   attempt(topic: string, messageIds: readonly string[]): ReadonlyMap<string, number> {
     for (const id of messageIds) {
       const known = this.#messages.get(id);
@@ -39,9 +41,10 @@ export class SendHistory {
   }
 
   /** The server answered that they are stored. */
-  acked(topic: string, messageIds: readonly string[], queueId: number, firstOffset: number): void {
+  acked(first: LoggedMessage, messageIds: readonly string[]): void {
     this.ackedTimed(messageIds);
-    const key = `${topic}/${queueId}`;
+    const key = queueKey(first);
+    const firstOffset = first.queueOffset;
     const lastOffset = firstOffset + messageIds.length - 1;
     this.#ackedOffsets.set(key, Math.max(lastOffset, this.#ackedOffsets.get(key) ?? -1));
   }

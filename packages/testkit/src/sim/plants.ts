@@ -39,6 +39,18 @@ export const plants = {
     workload: 'broker',
     what: 'checkpoints forget where groups stand in the queues',
   },
+  'renewals-ignored': {
+    workload: 'broker',
+    what: 'the log says that a lease is renewed, and it ends as it would have',
+  },
+  'deleted-topics-kept': {
+    workload: 'broker',
+    what: 'checkpoints keep where groups stood in topics that are deleted',
+  },
+  'subscriptions-not-saved': {
+    workload: 'broker',
+    what: 'checkpoints forget who takes from which lite topics',
+  },
 } as const;
 export type Plant = keyof typeof plants;
 

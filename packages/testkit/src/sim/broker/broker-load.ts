@@ -83,7 +83,7 @@ export class BrokerLoad implements Load<BrokerApplication> {
     let index = Infinity;
     const { referee } = this.watch;
     for (const { config, topic } of this.#groups.values()) {
-      for (const queueId of referee.topics.get(topic)?.queues.keys() ?? []) {
+      for (const queueId of referee.deliveryQueues(topic)) {
         const message = referee.unconsumed(config.name, topic, queueId);
         if (message !== null) index = Math.min(index, message.index);
       }
@@ -188,7 +188,7 @@ export class BrokerLoad implements Load<BrokerApplication> {
     this.#lookedAtIndex = referee.lastIndex;
     this.#left = null;
     for (const { config, topic } of this.#groups.values()) {
-      for (const queueId of referee.topics.get(topic)?.queues.keys() ?? []) {
+      for (const queueId of referee.deliveryQueues(topic)) {
         const message = referee.unconsumed(config.name, topic, queueId);
         if (message === null) continue;
         const where = `${topic}/${queueId}, offset ${message.queueOffset}`;
@@ -203,14 +203,18 @@ export class BrokerLoad implements Load<BrokerApplication> {
     for (const id of sends.messageIds) {
       const sent = sends.known(id)!;
       const halves = referee.transactions.of(sent.topic, id);
-      const placed = referee.places(id).filter((place) => place.topic === sent.topic).length;
+      const places = referee.places(id).filter((place) => place.topic === sent.topic);
+      const placed = places.length;
       const kept = referee.timers.of(id).filter((timer) => timer.state !== 'fired').length;
       const copies = halves.length === 0 ? placed + kept : this.#visible(id, halves, placed);
       if (sent.acked && copies === 0)
         this.#world.violate('acked-message-lost', `${id} was acknowledged and is nowhere`);
-      // It is stored once however often it is sent, as long as the log holds the first one.
+      // It is stored once however often it is sent, as long as the log holds the first one: in the topic as it was then,
+      // and in one that took its name.
       const keepsLog = this.#scenario.cluster.compactEveryMs === Infinity;
-      const once = keepsLog ? 1 : Infinity;
+      const timers = referee.timers.of(id).map(({ topicEpoch }) => topicEpoch ?? 0);
+      const topics = new Set([...timers, ...places.map(({ topicEpoch }) => topicEpoch)]).size;
+      const once = keepsLog ? Math.max(1, topics) : Infinity;
       if (copies > Math.min(once, sent.attempts - sent.refused)) {
         this.#world.violate(
           'single-entry',

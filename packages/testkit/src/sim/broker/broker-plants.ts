@@ -32,6 +32,12 @@ export function plantInMachine(plant: Plant | null, machine: StateMachine): Stat
         if (command.kind !== 'deliver' || command.attemptId === null) return command;
         return { ...command, attemptId: '?'.repeat(command.attemptId.length) };
       });
+    case 'renewals-ignored':
+      return new RewritingMachine(machine, (command) =>
+        command.kind === 'renew-leases'
+          ? { ...command, leaseIds: command.leaseIds.map(largestOfSize) }
+          : command,
+      );
     default:
       return machine;
   }
@@ -39,28 +45,38 @@ export function plantInMachine(plant: Plant | null, machine: StateMachine): Stat
 
 /** The store of the state's rows, with a mistake planted. */
 export function plantInStore(plant: Plant | null, store: StateStore): StateStore {
-  if (plant === 'progress-not-saved') {
-    const without = (changes: RowChanges): RowChanges => ({
-      puts: new Map([...changes.puts].filter(([key]) => !key.startsWith('delivery/'))),
-      deletes: changes.deletes,
-    });
-    return savingStore(store, (index, rows, cold) => store.save(index, without(rows), cold));
+  switch (plant) {
+    case 'progress-not-saved':
+      return savingStore(store, (index, rows, cold) =>
+        store.save(index, withoutPuts(rows, 'delivery/'), cold),
+      );
+    case 'subscriptions-not-saved':
+      return savingStore(store, (index, rows, cold) =>
+        store.save(index, withoutPuts(rows, 'lite-client/'), cold),
+      );
+    case 'outcomes-not-saved':
+      return savingStore(store, (index, rows, cold) =>
+        store.save(index, rows, withoutPuts(cold, 'txn/')),
+      );
+    case 'fired-timers-kept':
+      return savingStore(store, (index, rows, cold) =>
+        store.save(index, rows, withoutDeletes(cold, 'timer/')),
+      );
+    case 'deleted-topics-kept':
+      return savingStore(store, (index, rows, cold) =>
+        store.save(index, withoutDeletes(rows, 'delivery/'), cold),
+      );
+    default:
+      return store;
   }
-  if (plant === 'outcomes-not-saved') {
-    const without = ({ puts, deletes }: RowChanges): RowChanges => ({
-      puts: new Map([...puts].filter(([key]) => !key.startsWith('txn/'))),
-      deletes,
-    });
-    return savingStore(store, (index, rows, cold) => store.save(index, rows, without(cold)));
-  }
-  if (plant === 'fired-timers-kept') {
-    const kept = ({ puts, deletes }: RowChanges): RowChanges => ({
-      puts,
-      deletes: new Set([...deletes].filter((key) => !key.startsWith('timer/'))),
-    });
-    return savingStore(store, (index, rows, cold) => store.save(index, rows, kept(cold)));
-  }
-  return store;
+}
+
+function withoutPuts({ puts, deletes }: RowChanges, prefix: string): RowChanges {
+  return { puts: new Map([...puts].filter(([key]) => !key.startsWith(prefix))), deletes };
+}
+
+function withoutDeletes({ puts, deletes }: RowChanges, prefix: string): RowChanges {
+  return { puts, deletes: new Set([...deletes].filter((key) => !key.startsWith(prefix))) };
 }
 
 function savingStore(store: StateStore, save: StateStore['save']): StateStore {

@@ -5,6 +5,7 @@ import {
   type GroupConfig,
   type TopicConfig,
 } from '@raftmq/broker/internal';
+import { parseMessageFilter, tagFilter, type MessageFilter } from '@raftmq/protocol';
 import { drawScenario, type Scenario } from '../scenario.js';
 import { type BrokerSetup } from './broker-application.js';
 
@@ -14,6 +15,8 @@ export interface SimGroup {
   readonly topic: string;
   /** null = every message. */
   readonly tags: readonly string[] | null;
+  /** Lets these tags through, said in SQL now and then. */
+  readonly filter: MessageFilter;
   readonly consumers: number;
 }
 
@@ -43,6 +46,14 @@ export interface BrokerScenario {
   readonly contraryChance: number;
   /** Mean pause between two resets of a group's offsets; Infinity = never. */
   readonly resetEveryMs: number;
+  /** Mean pause between two deletions of a topic, which is made anew at once; Infinity = never. */
+  readonly topicAnewEveryMs: number;
+  /** Mean pause between two changes of a group: paused or not, attempts, waits; Infinity = never. */
+  readonly groupChangeEveryMs: number;
+  /** Share of receive calls whose leases are renewed while their client lives. */
+  readonly autoRenewChance: number;
+  /** Names below the topic of type LITE. */
+  readonly liteNames: readonly string[];
   /** How often a consumer skips, or asks for the offset of its group. */
   readonly offsetChance: number;
   readonly receiveBatchMax: number;
@@ -67,16 +78,30 @@ export function drawBrokerScenario(seed: number, random: Prng): BrokerScenario {
   const base = drawScenario(seed, random.fork('cluster'));
   const unitMs = base.core.electionTimeoutMinMs!;
   const topics: TopicConfig[] = [
-    { name: 'normal', type: 'NORMAL', queues: random.integer(1, 4), permission: READ_WRITE },
+    {
+      name: 'normal',
+      type: random.pick(['NORMAL', 'NORMAL', 'PRIORITY']),
+      queues: random.integer(1, 4),
+      permission: READ_WRITE,
+    },
     { name: 'fifo', type: 'FIFO', queues: random.integer(1, 3), permission: READ_WRITE },
     { name: 'tx', type: 'TRANSACTION', queues: random.integer(1, 2), permission: READ_WRITE },
     { name: 'delay', type: 'DELAY', queues: random.integer(1, 2), permission: READ_WRITE },
   ];
+  const withLite = random.chance(0.3);
+  if (withLite)
+    topics.push({
+      name: 'lite',
+      type: 'LITE',
+      queues: random.integer(1, 2),
+      permission: READ_WRITE,
+    });
   const maxAttempts = random.pick([2, 4, 16]);
   const group = (name: string, topic: string, fifo: boolean, tags: string[] | null): SimGroup => ({
     config: { name, fifo, maxAttempts },
     topic,
     tags,
+    filter: random.chance(0.5) ? tagFilter(tags) : sqlFilter(tags),
     consumers: random.integer(1, 3),
   });
   return {
@@ -118,6 +143,7 @@ export function drawBrokerScenario(seed: number, random: Prng): BrokerScenario {
       group('settled', 'tx', false, null),
       group('delayed', 'delay', false, null),
       ...(random.chance(0.5) ? [group('ordered-picky', 'fifo', true, ['a', 'b'])] : []),
+      ...(withLite ? [group('lite', 'lite', random.chance(0.5), null)] : []),
     ],
     producers: random.integer(1, 3),
     messagesPerSendMax: random.pick([1, 3, 8]),
@@ -131,6 +157,10 @@ export function drawBrokerScenario(seed: number, random: Prng): BrokerScenario {
     orphanChance: random.pick([0, 0.2, 0.8]),
     contraryChance: random.pick([0, 0.2]),
     resetEveryMs: random.chance(0.4) ? unitMs * random.pick([3, 10]) : Infinity,
+    topicAnewEveryMs: random.chance(0.3) ? unitMs * random.pick([3, 10]) : Infinity,
+    groupChangeEveryMs: random.chance(0.3) ? unitMs * random.pick([2, 5]) : Infinity,
+    autoRenewChance: random.pick([0, 0, 0.2, 0.7]),
+    liteNames: Array.from({ length: random.integer(1, 8) }, (_, i) => `l${i}`),
     offsetChance: random.pick([0, 0.05]),
     resendMax: random.pick([0, 2, 5]),
     receiveBatchMax: random.pick([1, 4, 16]),
@@ -144,6 +174,14 @@ export function drawBrokerScenario(seed: number, random: Prng): BrokerScenario {
     pushShare: random.fork('push').pick([0, 0.5, 1]),
     digestEvery: random.pick([1, 7, 50]),
   };
+}
+
+const SQL_FILTER_TYPE = 2;
+
+function sqlFilter(tags: readonly string[] | null): MessageFilter {
+  const list = tags?.map((tag) => `'${tag}'`).join(', ');
+  const expression = list === undefined ? 'TRUE' : `TAGS IN (${list})`;
+  return parseMessageFilter(SQL_FILTER_TYPE, expression);
 }
 
 /** A message with its properties takes more room than a value, and clients wait for each other. */

@@ -1,5 +1,5 @@
 import { type AckTarget } from '@raftmq/broker/internal';
-import { consumeLimits, tagFilter } from '@raftmq/protocol';
+import { consumeLimits, liteAction } from '@raftmq/protocol';
 import { type SimGroup } from './broker-scenario.js';
 import { type SeenDelivery } from '../../model/broker-watch.js';
 import { type CallOutcome } from './client-network.js';
@@ -32,6 +32,9 @@ export class Consumer extends SimClient {
     const { scenario } = this.tools;
     let attemptId = this.#nextAttempt();
     while (!this.stopping) {
+      if (this.#group.topic === 'lite') await this.#subscribe();
+      const says = scenario.autoRenewChance > 0 && !this.#push;
+      if (says && this.random.chance(this.#diligent ? 0.5 : 0.05)) await this.#sayGoodbye();
       const deliveries = await this.#receive(attemptId);
       // A poll whose answer was lost is made again under the same name.
       if (deliveries === null && (this.#push || this.random.chance(0.7))) {
@@ -42,15 +45,46 @@ export class Consumer extends SimClient {
       if (deliveries !== null && deliveries.length > 0) await this.#consume(deliveries);
       else await this.pause(scenario.unitMs * 0.3);
       if (this.#diligent) continue;
-      if (this.random.chance(scenario.offsetChance)) await this.#workWithOffsets();
+      if (this.#group.topic !== 'lite' && this.random.chance(scenario.offsetChance))
+        await this.#workWithOffsets();
       await this.pause(scenario.consumerThinkMs);
     }
+  }
+
+  /** Takes from some lite topics, from all of them in the end; says so again and again, as the topic may be a new one. */
+  async #subscribe(): Promise<void> {
+    const { liteNames } = this.tools.scenario;
+    if (!this.#diligent && this.random.chance(0.7)) return;
+    const action = this.#diligent
+      ? liteAction.COMPLETE_ADD
+      : this.random.pick([
+          liteAction.PARTIAL_ADD,
+          liteAction.PARTIAL_REMOVE,
+          liteAction.COMPLETE_ADD,
+          liteAction.COMPLETE_REMOVE,
+        ]);
+    const { config, topic } = this.#group;
+    const names = liteNames.filter(() => this.#diligent || this.random.chance(0.5));
+    const change = { topic, group: config.name, clientId: this.name, action, names, start: null };
+    await this.call({
+      label: `subscribe ${this.name}`,
+      run: async (messaging) => messaging.syncLiteSubscription(change),
+    });
+  }
+
+  /** What is renewed for it becomes visible soon. It goes on under its name, like a process that starts anew. */
+  async #sayGoodbye(): Promise<void> {
+    const group = this.#group.config.name;
+    await this.call({
+      label: `goodbye ${this.name}`,
+      run: async (messaging) => messaging.clientGone(this.name, group),
+    });
   }
 
   /** Asks where the group stands, and reads from there, or skips a little. */
   async #workWithOffsets(): Promise<void> {
     const { scenario, watch } = this.tools;
-    const { config, topic, tags } = this.#group;
+    const { config, topic, filter } = this.#group;
     const queues = scenario.topics.find((one) => one.name === topic)!.queues;
     const queue = { group: config.name, topic, queueId: this.random.integer(0, queues - 1) };
     const outcome = await this.call({
@@ -78,7 +112,6 @@ export class Consumer extends SimClient {
       label: `pull ${this.name}`,
       patienceMs: scenario.unitMs,
       run: async (messaging, signal) => {
-        const filter = tagFilter(tags);
         const request = { ...queue, offset, batchSize: 8, pollingMs: scenario.unitMs, filter };
         const { records, nextOffset } = await messaging.pull({ ...request, signal });
         watch.pulled(queue, offset, records, nextOffset);
@@ -89,12 +122,14 @@ export class Consumer extends SimClient {
   /** @returns null when nobody knows what came of it */
   async #receive(attemptId: string): Promise<readonly SeenDelivery[] | null> {
     const { scenario, watch } = this.tools;
-    const { config, topic, tags } = this.#group;
+    const { config, topic, filter } = this.#group;
     const pollingMs = Math.round(this.random.next() * scenario.pollingMaxMs);
     const queues = scenario.topics.find((one) => one.name === topic)!.queues;
     const oneQueue = this.random.chance(0.3) ? this.random.integer(0, queues - 1) : null;
     // As the edge has it: what a push consumer says of queues is ignored.
     const queueId = this.#push ? null : oneQueue;
+    const renews = !this.#diligent && this.random.chance(scenario.autoRenewChance);
+    const autoRenew = this.#push || renews;
     const batchSize = this.#diligent ? 32 : this.random.integer(1, scenario.receiveBatchMax);
     const ownInvisibleMs = this.#diligent
       ? scenario.unitMs * 5
@@ -110,10 +145,10 @@ export class Consumer extends SimClient {
           queueId,
           batchSize,
           invisibleMs,
-          autoRenew: this.#push,
+          autoRenew,
           clientId: this.name,
           pollingMs,
-          filter: tagFilter(tags),
+          filter,
           attemptId,
           signal,
         });

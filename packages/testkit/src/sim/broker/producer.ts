@@ -4,10 +4,12 @@ import {
   type PublishMessage,
   type TopicConfig,
 } from '@raftmq/broker/internal';
-import { transactionSource } from '@raftmq/protocol';
+import { transactionSource, type TopicType } from '@raftmq/protocol';
 import { WALL_START_MS } from '../clock.js';
 import { type CallOutcome } from './client-network.js';
 import { SimClient } from './clients.js';
+
+type MessagePlace = Partial<Pick<PublishMessage, 'messageGroup' | 'priority' | 'liteTopic'>>;
 
 /** Sends, and sends again what was not answered, under the same ids. Message groups of one producer are its own. */
 export class Producer extends SimClient {
@@ -21,13 +23,21 @@ export class Producer extends SimClient {
       const { name, type } = this.random.pick(scenario.topics);
       if (type === 'DELAY') await this.#sendTimed(name);
       else if (type === 'TRANSACTION') await this.#transact(name);
-      else await this.#send(name, type === 'FIFO');
+      else await this.#send(name, this.#place(type));
     }
   }
 
-  async #send(topic: string, fifo: boolean): Promise<void> {
+  /** What sends a message to a queue, by the type of its topic. */
+  #place(type: TopicType): MessagePlace {
+    if (type === 'FIFO') return { messageGroup: `${this.name}-${this.random.integer(0, 3)}` };
+    if (type === 'PRIORITY') return { priority: this.random.integer(0, 4) };
+    if (type === 'LITE') return { liteTopic: this.random.pick(this.tools.scenario.liteNames) };
+    return {};
+  }
+
+  async #send(topic: string, place: MessagePlace): Promise<void> {
     const { watch } = this.tools;
-    const messages = this.#messages(fifo ? `${this.name}-${this.random.integer(0, 3)}` : null);
+    const messages = this.#messages(place);
     const ids = messages.map((message) => message.messageId);
     await this.#insistOnSend(topic, ids, (before) =>
       this.call({
@@ -44,7 +54,7 @@ export class Producer extends SimClient {
   async #sendTimed(topic: string): Promise<void> {
     const { watch, scenario, world } = this.tools;
     const nowMs = Math.floor(WALL_START_MS + world.nowMs);
-    const messages = this.#messages(null).map((message) => ({
+    const messages = this.#messages({}).map((message) => ({
       ...message,
       deliveryTimestampMs: nowMs + Math.floor(this.random.next() * scenario.delayMaxMs),
     }));
@@ -72,7 +82,7 @@ export class Producer extends SimClient {
   /** Half messages, and what this producer decides about them: at once, or when it is asked. */
   async #transact(topic: string): Promise<void> {
     const { watch, scenario } = this.tools;
-    const messages = this.#messages(null).map((message) => ({
+    const messages = this.#messages({}).map((message) => ({
       ...message,
       transactionRecoveryMs: null,
     }));
@@ -148,12 +158,12 @@ export class Producer extends SimClient {
     return null;
   }
 
-  #messages(messageGroup: string | null): PublishMessage[] {
+  #messages(place: MessagePlace): PublishMessage[] {
     const count = this.random.integer(1, this.tools.scenario.messagesPerSendMax);
-    return Array.from({ length: count }, () => this.#message(messageGroup));
+    return Array.from({ length: count }, () => this.#message(place));
   }
 
-  #message(messageGroup: string | null): PublishMessage {
+  #message(place: MessagePlace): PublishMessage {
     const { scenario, world } = this.tools;
     const number = this.#sequence++;
     return {
@@ -162,11 +172,12 @@ export class Producer extends SimClient {
       tag: this.random.chance(0.2) ? null : this.random.pick(scenario.tagNames),
       keys: [],
       userProperties: [],
-      messageGroup,
+      messageGroup: null,
       traceContext: null,
       bornTimestampMs: Math.floor(world.nowMs),
       bornHost: '127.0.0.1:1',
       gzip: false,
+      ...place,
     };
   }
 }
