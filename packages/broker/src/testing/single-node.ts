@@ -21,6 +21,8 @@ import {
 /** A clock that moves when told to; timers fire in order while it moves. */
 export class ManualClock implements Clock {
   nowMs = 1_700_000_000_000;
+  /** What the wall clock is ahead; may jump. */
+  wallOffsetMs = 0;
   #timers: { dueMs: number; fire: () => void }[] = [];
 
   monotonicMs(): number {
@@ -28,7 +30,7 @@ export class ManualClock implements Clock {
   }
 
   wallMs(): number {
-    return this.nowMs;
+    return this.nowMs + this.wallOffsetMs;
   }
 
   setTimer(delayMs: number, fire: () => void): CancelTimer {

@@ -22,6 +22,8 @@ export interface CheckerOptions {
   readonly proposer: RecordsProposer;
   readonly decisions: Decisions;
   readonly clock: Clock;
+  /** Store timestamp of the last applied entry. */
+  readonly lastStoreTimestampMs: () => number;
   readonly logger: Logger;
   readonly settings: TransactionSettings;
   readonly probe: TransactionProbe;
@@ -110,7 +112,13 @@ export class OrphanChecker {
       this.#inDoubt.delete(row);
       return this.#alarm.clear(row);
     }
-    this.#setIn(row, row.nextCheckMs - this.#options.clock.wallMs());
+    this.#setIn(row, row.nextCheckMs - this.#logTimeMs());
+  }
+
+  /** The log's time stands still while the wall clock is behind it; times of rows are of the log. */
+  #logTimeMs(): number {
+    const { clock, lastStoreTimestampMs } = this.#options;
+    return Math.max(clock.wallMs(), lastStoreTimestampMs());
   }
 
   #setIn(row: HalfRow, delayMs: number): void {

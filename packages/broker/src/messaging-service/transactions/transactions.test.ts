@@ -393,6 +393,17 @@ describe('check-back', () => {
   const one: ReachableProducer = { clientId: 'client-1', nodeId: 0 };
   const two: ReachableProducer = { clientId: 'client-2', nodeId: 1 };
 
+  test('asks at the time, also after the wall clock stepped back behind the log', async () => {
+    producers.producers = [one];
+    await send('a');
+    clock.wallOffsetMs = -3_600_000;
+    await send('b');
+    follow();
+    lead();
+    await clock.advance(6_031);
+    expect(producers.asked).toHaveLength(2);
+  });
+
   test('asks at the time, then every interval, with the whole message', async () => {
     producers.producers = [one];
     await send('a');

@@ -40,6 +40,8 @@ export interface TransactionsOptions {
   readonly tables: Tables;
   readonly proposer: RecordsProposer;
   readonly clock: Clock;
+  /** Store timestamp of the last applied entry. */
+  readonly lastStoreTimestampMs: () => number;
   readonly logger: Logger;
   readonly settings: TransactionSettings;
   readonly storeHost: StoredHost;
