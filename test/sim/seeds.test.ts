@@ -59,6 +59,7 @@ describe('planted bugs', () => {
   const bounds: readonly (readonly [Plant, number])[] = [
     ['ack-before-sync', 3],
     ['vote-not-synced', 3],
+    ['disk-errors-ignored', 10],
     ['commit-old-term', 1500],
   ];
   it.each(bounds)(

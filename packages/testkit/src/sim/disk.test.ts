@@ -130,7 +130,7 @@ describe('SimDisk: power cuts', () => {
     const file = await host.attached.open('/d/f', { create: true });
     await drive(host.world, host.attached.syncDirectory('/d'));
     await drive(host.world, file.write([Buffer.from('abc')], 0));
-    host.disk.failNextSync();
+    host.disk.failNext({ operation: 'sync', code: 'EIO' });
     await expect(drive(host.world, file.sync())).rejects.toMatchObject({ code: 'EIO' });
     expect(file.readSync(0, 9).toString()).toBe('abc');
     expect(host.disk.durableBytes('/d/f')!.length).toBe(0);

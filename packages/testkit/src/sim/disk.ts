@@ -12,6 +12,12 @@ export interface DiskTimes {
   readonly syncMaxMs: number;
 }
 
+/** What a disk answers once. */
+export interface DiskError {
+  readonly operation: 'write' | 'sync';
+  readonly code: 'EIO' | 'ENOSPC';
+}
+
 interface Pending {
   readonly apply: () => void;
 }
@@ -30,7 +36,11 @@ export class SimDisk {
   readonly #directory = new SimDirectory();
   readonly #pending = new Set<Pending>();
   #stalledUntilMs = 0;
-  #failNextSync = false;
+  #slowUntilMs = 0;
+  #slowness = 1;
+  #planned: DiskError | null = null;
+  /** An operation failed as planned, and the process that asked for it hears of it now. */
+  onError: (life: Life) => void = () => undefined;
 
   constructor(world: World, random: Prng, times: DiskTimes) {
     this.#world = world;
@@ -43,16 +53,25 @@ export class SimDisk {
     this.#stalledUntilMs = Math.max(this.#stalledUntilMs, atMs);
   }
 
-  /** The next sync fails, and the kernel forgets that the file had something to write. */
-  failNextSync(): void {
-    this.#failNextSync = true;
+  /** Until then every sync takes so many times longer. */
+  slowUntil(atMs: number, slowness: number): void {
+    this.#slowUntilMs = atMs;
+    this.#slowness = slowness;
+  }
+
+  /**
+   * The next sync fails, and the kernel forgets that the file had something to write; or the next write of a file or of the
+   * key-value engine fails, and leaves nothing.
+   */
+  failNext(error: DiskError): void {
+    this.#planned = error;
   }
 
   /** The process died: what it had asked for and not yet got happens or does not. The cache stays. */
   processDied(): void {
     for (const pending of this.#pending) if (this.#random.chance(0.5)) pending.apply();
     this.#pending.clear();
-    this.#failNextSync = false;
+    this.#planned = null;
   }
 
   /** The power went: only what was synced is certain to be there. To be called after {@link processDied}. */
@@ -64,7 +83,8 @@ export class SimDisk {
   /** All faults end; what was lost stays lost. */
   heal(): void {
     this.#stalledUntilMs = 0;
-    this.#failNextSync = false;
+    this.#slowUntilMs = 0;
+    this.#planned = null;
   }
 
   /** What of the file at `path` would survive a power cut now: its durable bytes; null when its name would not. */
@@ -87,6 +107,17 @@ export class SimDisk {
     return this.#directory.durableInode(path)?.holdsDurably(offset, bytes) ?? false;
   }
 
+  /** The file as the kernel has it; null when there is none. */
+  writtenBytes(path: string): Buffer | null {
+    const inode = this.#directory.inode(path);
+    return inode?.read(0, inode.sizeBytes) ?? null;
+  }
+
+  /** Whether the kernel has exactly `bytes` at `offset` of the file. */
+  isWritten(path: string, offset: number, bytes: Buffer): boolean {
+    return this.#directory.inode(path)?.read(offset, bytes.length).equals(bytes) ?? false;
+  }
+
   /** The disk as the process `life` sees it. */
   attach(life: Life): Disk {
     return new AttachedDisk(this, life);
@@ -97,21 +128,34 @@ export class SimDisk {
     return this.#directory;
   }
 
+  #takePlanned(kind: 'write' | 'sync', label: string): Error | null {
+    const planned = this.#planned;
+    // Names are changed in the directory, and reads of the key-value engine write nothing.
+    if (planned?.operation !== kind || (kind === 'write' && !/^(kv )?write/.test(label)))
+      return null;
+    this.#planned = null;
+    return failure(planned, label);
+  }
+
   /** @internal One slow operation: its effect comes after the disk's latency, its answer as soon as the process runs. */
   operate(life: Life, kind: 'write' | 'sync', label: string, effect: () => void): Promise<void> {
     const { writeMinMs, writeMaxMs, syncMinMs, syncMaxMs } = this.#times;
     const [minMs, maxMs] = kind === 'write' ? [writeMinMs, writeMaxMs] : [syncMinMs, syncMaxMs];
-    const latencyMs = minMs + this.#random.next() * (maxMs - minMs);
+    const slow = kind === 'sync' && this.#world.nowMs < this.#slowUntilMs ? this.#slowness : 1;
+    const latencyMs = (minMs + this.#random.next() * (maxMs - minMs)) * slow;
     const startMs = Math.max(0, this.#stalledUntilMs - this.#world.nowMs);
     return new Promise<void>((resolve, reject) => {
       const pending: Pending = { apply: effect };
       this.#pending.add(pending);
       this.#world.schedule(startMs + latencyMs, null, label, () => {
         if (!this.#pending.delete(pending)) return;
-        const fails = kind === 'sync' && this.#failNextSync;
-        if (fails) this.#failNextSync = false;
-        else effect();
-        const answer = (): void => (fails ? reject(ioError(label)) : resolve());
+        const error = this.#takePlanned(kind, label);
+        if (error === null) effect();
+        const answer = (): void => {
+          if (error === null) return resolve();
+          this.onError(life);
+          reject(error);
+        };
         if (life.pausedUntilMs > this.#world.nowMs)
           this.#world.schedule(0, life, 'io done', answer);
         else if (life.alive) answer();
@@ -120,11 +164,10 @@ export class SimDisk {
   }
 }
 
-function ioError(label: string): Error {
-  return Object.assign(new Error(`EIO: i/o error, ${label}`), {
-    code: 'EIO',
-    syscall: 'fdatasync',
-  });
+function failure({ operation, code }: DiskError, label: string): Error {
+  const what = code === 'EIO' ? 'i/o error' : 'no space left on device';
+  const syscall = operation === 'sync' ? 'fdatasync' : 'write';
+  return Object.assign(new Error(`${code}: ${what}, ${label}`), { code, syscall });
 }
 
 function missing(path: string): Error {

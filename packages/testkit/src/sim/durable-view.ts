@@ -16,25 +16,38 @@ export class DurableView {
   readonly #disk: SimDisk;
   readonly #logDirectory: string;
   readonly #voteDirectory: string;
+  readonly #flushed: boolean;
   /** Size of the head of a segment file; the same for all of them. */
   #headSizeBytes: number | null = null;
   #starts: number[] = [];
   #startsVersion = -1;
 
-  constructor(disk: SimDisk, logDirectory: string, voteDirectory: string) {
+  constructor(
+    disk: SimDisk,
+    logDirectory: string,
+    voteDirectory: string,
+    flushDiskType: 'SYNC_FLUSH' | 'ASYNC_FLUSH',
+  ) {
     this.#disk = disk;
+    this.#flushed = flushDiskType === 'SYNC_FLUSH';
     this.#logDirectory = logDirectory;
     this.#voteDirectory = voteDirectory;
   }
 
-  /** Whether the whole frame of `entry` would survive a power cut now. */
+  /** Whether the whole frame of `entry` would survive a power cut now; with ASYNC_FLUSH, the end of the process. */
   holds(entry: Entry): boolean {
     const start = this.#segmentStart(entry.position);
     if (start === null) return false;
     const path = `${this.#logDirectory}/${String(start).padStart(20, '0')}`;
-    this.#headSizeBytes ??= findHeadSize(this.#disk.durableBytes(path)!, start);
+    this.#headSizeBytes ??= findHeadSize(
+      this.#flushed ? this.#disk.durableBytes(path)! : this.#disk.writtenBytes(path)!,
+      start,
+    );
     if (this.#headSizeBytes === null) return false;
-    return this.#disk.isDurable(path, this.#headSizeBytes + entry.position - start, entry.frame);
+    const offset = this.#headSizeBytes + entry.position - start;
+    return this.#flushed
+      ? this.#disk.isDurable(path, offset, entry.frame)
+      : this.#disk.isWritten(path, offset, entry.frame);
   }
 
   /** Term and vote that a restart after a power cut would find. */
@@ -55,9 +68,11 @@ export class DurableView {
 
   #segmentStart(position: number): number | null {
     const version = this.#disk.durableNamesVersion;
-    if (version !== this.#startsVersion) {
+    if (version !== this.#startsVersion || !this.#flushed) {
       this.#startsVersion = version;
-      const names = this.#disk.durableNames(this.#logDirectory);
+      const names = this.#flushed
+        ? this.#disk.durableNames(this.#logDirectory)
+        : this.#disk.directory.names(this.#logDirectory);
       this.#starts = names.filter((name) => SEGMENT_NAME.test(name)).map(Number);
     }
     for (let i = this.#starts.length - 1; i >= 0; i--) {

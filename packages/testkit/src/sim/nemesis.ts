@@ -1,4 +1,5 @@
 import { type Prng } from '@raftmq/base';
+import { type DiskError } from './disk.js';
 import { type SimNetwork, type LinkMode } from './network.js';
 import { type SimNode } from './node.js';
 import { type FaultKind, type Scenario } from './scenario.js';
@@ -13,6 +14,8 @@ export class Nemesis {
   readonly #network: SimNetwork;
   #running = true;
   #injected = 0;
+  /** What a wall clock was ahead of the world's at most. */
+  #latestOffsetMs = -Infinity;
 
   constructor(
     world: World,
@@ -67,6 +70,8 @@ export class Nemesis {
     this.#network.heal();
     for (const node of this.#nodes) {
       node.disk.heal();
+      // Someone looks after the clocks: the log's time is no longer ahead of them.
+      node.skew.wallOffsetMs = Math.max(node.skew.wallOffsetMs, this.#latestOffsetMs);
       node.keepUp();
     }
   }
@@ -149,14 +154,31 @@ export class Nemesis {
         this.#world.note(victim.id, `disk stalls for ${lengthMs.toFixed(0)} ms`);
         return victim.disk.stallUntil(this.#world.nowMs + lengthMs);
       case 'sync-error':
-        victim.planSyncError();
-        return this.#later(lengthMs + 1, () => victim.boot());
+        return this.#failDisk(victim, { operation: 'sync', code: 'EIO' }, lengthMs);
+      case 'write-error':
+        return this.#failDisk(victim, { operation: 'write', code: 'EIO' }, lengthMs);
+      case 'disk-full': {
+        const operation = this.#random.pick(['write', 'sync'] as const);
+        return this.#failDisk(victim, { operation, code: 'ENOSPC' }, lengthMs);
+      }
+      case 'slow-sync': {
+        const slowness = this.#random.pick([5, 30, 200]);
+        this.#world.note(victim.id, `syncs are ${slowness} times slower`);
+        return victim.disk.slowUntil(this.#world.nowMs + lengthMs, slowness);
+      }
       case 'transfer':
         return this.#transfer();
       case 'wall-jump':
         victim.skew.wallOffsetMs += this.#random.pick(this.#scenario.wallJumpsMs);
+        this.#latestOffsetMs = Math.max(this.#latestOffsetMs, victim.skew.wallOffsetMs);
         return;
     }
+  }
+
+  #failDisk(victim: SimNode, error: DiskError, lengthMs: number): void {
+    this.#world.note(victim.id, `the next ${error.operation} fails with ${error.code}`);
+    victim.planDiskError(error);
+    this.#later(lengthMs + 1, () => victim.boot());
   }
 
   /** A clean stop may still be under way; then it is tried again. */

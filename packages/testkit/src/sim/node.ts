@@ -9,7 +9,7 @@ import {
 } from '@raftmq/raft';
 import { type Application, type ApplicationHost } from './application.js';
 import { SimClock, type ClockSkew } from './clock.js';
-import { SimDisk } from './disk.js';
+import { SimDisk, type DiskError } from './disk.js';
 import { DurableView } from './durable-view.js';
 import { type Life } from './event-heap.js';
 import { type CommittedHistory, type Invariant, type WatchedNode } from './invariants.js';
@@ -58,7 +58,7 @@ export class SimNode<A extends Application = Application> implements WatchedNode
   #log: CommitLog | null = null;
   #application: A | null = null;
   #firstLogIndex = 1;
-  #syncErrorPlanned = false;
+  #diskErrorPlanned = false;
   #stopping = false;
   #keepUp = false;
 
@@ -74,7 +74,17 @@ export class SimNode<A extends Application = Application> implements WatchedNode
       this.disk,
       `${this.#directory}/commitlog`,
       `${this.#directory}/raft`,
+      scenario.flushDiskType,
     );
+    this.disk.onError = (life) => {
+      // A process that goes on would answer for what its disk does not have.
+      world.schedule(scenario.core.electionTimeoutMinMs!, life, 'alive', () => {
+        world.violate(
+          'stops-on-disk-error',
+          `n${id} goes on after an operation of its disk failed`,
+        );
+      });
+    };
     const { wallSkewMaxMs } = scenario;
     this.skew = {
       rate: 0.99 + random.next() * 0.02,
@@ -146,8 +156,9 @@ export class SimNode<A extends Application = Application> implements WatchedNode
     this.#die('kill', true);
   }
 
-  /** The machine loses power. */
+  /** The machine loses power; see {@link Scenario.flushDiskType}. */
   powerCut(): void {
+    if (this.#around.scenario.flushDiskType === 'ASYNC_FLUSH') return this.kill();
     if (this.#life !== null) this.#die('power cut', false);
     this.disk.powerCut();
     this.#host.powerCut();
@@ -187,11 +198,11 @@ export class SimNode<A extends Application = Application> implements WatchedNode
     });
   }
 
-  /** The next sync fails; the process must not survive it. */
-  planSyncError(): void {
+  /** The next operation of the kind fails; the process must not survive it. */
+  planDiskError(error: DiskError): void {
     if (this.#life === null) return;
-    this.#syncErrorPlanned = true;
-    this.disk.failNextSync();
+    this.#diskErrorPlanned = true;
+    this.disk.failNext(error);
   }
 
   /** Forgets log entries through `index`, as far as whole segments allow. */
@@ -212,7 +223,7 @@ export class SimNode<A extends Application = Application> implements WatchedNode
       directory: `${this.#directory}/commitlog`,
       config: {
         segmentSizeBytes: scenario.segmentSizeBytes,
-        flushDiskType: 'SYNC_FLUSH',
+        flushDiskType: scenario.flushDiskType,
         flushIntervalMs: 200,
         flushBytes: 4096,
         cacheBytes: scenario.cacheBytes,
@@ -221,6 +232,7 @@ export class SimNode<A extends Application = Application> implements WatchedNode
       },
       logger,
       clock,
+      onFailure: (error) => this.#failed('no-crash', error),
     });
     const hardState = new FileHardStateStore({
       disk,
@@ -303,7 +315,8 @@ export class SimNode<A extends Application = Application> implements WatchedNode
 
   /** The process cannot go on: because of a planned disk error, or because `invariant` does not hold. */
   #failed(invariant: string, error: unknown): void {
-    if (!this.#syncErrorPlanned) return this.#broken(invariant, error);
+    if (!this.#diskErrorPlanned) return this.#broken(invariant, error);
+    if (this.#around.plant === 'disk-errors-ignored') return;
     this.#around.world.note(this.id, `dies of a disk error: ${errorText(error)}`);
     // The kernel may show bytes that the disk does not have: the machine is rebooted before the process comes back.
     this.#around.world.schedule(0, null, 'disk error', () => this.powerCut());
@@ -327,7 +340,7 @@ export class SimNode<A extends Application = Application> implements WatchedNode
     this.#firstLogIndex = this.#log?.firstIndex ?? this.#firstLogIndex;
     this.#log = null;
     this.#stopping = false;
-    this.#syncErrorPlanned = false;
+    this.#diskErrorPlanned = false;
     this.role = IDLE;
     this.#around.network.nodeDown(this.id, noticed);
     this.disk.processDied();

@@ -15,6 +15,10 @@ export const plants = {
     workload: 'raft',
     what: 'a leader commits entries of earlier terms by counting replicas',
   },
+  'disk-errors-ignored': {
+    workload: 'raft',
+    what: 'a process goes on after a write or a sync of its disk failed',
+  },
   'ack-any-lease': {
     workload: 'broker',
     what: 'an ack counts whoever holds the message by now',

@@ -20,7 +20,19 @@ export const faultKinds = [
   'transfer',
   'wall-jump',
 ] as const;
-export type FaultKind = (typeof faultKinds)[number];
+
+/** Drawn apart from the others, so that seeds of before keep what they had. */
+export const diskFaultKinds = ['write-error', 'disk-full', 'slow-sync'] as const;
+export type FaultKind = (typeof faultKinds)[number] | (typeof diskFaultKinds)[number];
+
+/** Not to be had with ASYNC_FLUSH, where a machine that loses power may lose what others count on. */
+const POWER_FAULTS: ReadonlySet<FaultKind> = new Set<FaultKind>([
+  'power-cut',
+  'power-cut-all',
+  'sync-error',
+  'write-error',
+  'disk-full',
+]);
 
 /** Everything one seed decides before its first event. */
 export interface Scenario {
@@ -31,6 +43,8 @@ export interface Scenario {
   readonly driver: Partial<RaftDriverConfig>;
   readonly network: NetworkTimes;
   readonly disk: DiskTimes;
+  /** With ASYNC_FLUSH machines keep their power: processes die as often as ever. */
+  readonly flushDiskType: 'SYNC_FLUSH' | 'ASYNC_FLUSH';
   readonly segmentSizeBytes: number;
   readonly cacheBytes: number;
   readonly faults: readonly FaultKind[];
@@ -94,7 +108,12 @@ export function drawScenario(seed: number, random: Prng): Scenario {
   const unitMs = tiny ? random.integer(100, 200) : 1000;
   const heartbeatIntervalMs = unitMs / 10;
   const leaseMs = unitMs * 0.9;
-  const faults = faultKinds.filter(() => random.chance(0.5));
+  const more = random.fork('more');
+  const flushDiskType = more.chance(0.15) ? 'ASYNC_FLUSH' : 'SYNC_FLUSH';
+  const faults = [
+    ...faultKinds.filter(() => random.chance(0.5)),
+    ...diskFaultKinds.filter(() => more.chance(0.2)),
+  ].filter((kind) => flushDiskType === 'SYNC_FLUSH' || !POWER_FAULTS.has(kind));
   const proposalTimeoutMs = unitMs * random.pick([3, 10, 20]);
   const network = drawNetwork(unitMs, random);
   // 1 makes every entry a request of its own, and catching up slow: then little may pile up.
@@ -137,6 +156,7 @@ export function drawScenario(seed: number, random: Prng): Scenario {
     },
     network,
     disk: drawDisk(unitMs, random),
+    flushDiskType,
     segmentSizeBytes: random.pick([6, 20, 100]) * Math.max(600, recordBytesMax),
     cacheBytes: random.pick([1024, 65_536]),
     faults,

@@ -72,6 +72,7 @@ export interface BrokerScenario {
 }
 
 const READ_WRITE = 6;
+const HOUR_MS = 3_600_000;
 
 /** Draws a broker group, its clients and its troubles. */
 export function drawBrokerScenario(seed: number, random: Prng): BrokerScenario {
@@ -207,6 +208,8 @@ function clusterOf(base: Scenario, unitMs: number, random: Prng): Scenario {
     compactEveryMs: random.chance(0.3) ? unitMs * 4 : Infinity,
     // Leases run by the leader's wall clock: where clocks are far apart, a new leader first waits for its own to catch up.
     wallSkewMaxMs: unitMs * random.pick([0, 0.5]),
-    wallJumpsMs: [-unitMs, unitMs, unitMs * 3],
+    wallJumpsMs: random.chance(0.7)
+      ? [-unitMs, unitMs, unitMs * 3]
+      : [-HOUR_MS, -unitMs, unitMs, HOUR_MS],
   };
 }

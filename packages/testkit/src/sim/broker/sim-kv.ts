@@ -36,15 +36,17 @@ export class SimKv {
   attach(life: Life): KvEngine {
     const operate = (kind: 'write' | 'sync', effect: () => void): Promise<void> =>
       this.#disk.operate(life, kind, `kv ${kind}`, effect);
+    // As slow as a write.
+    const read = (): Promise<void> => this.#disk.operate(life, 'write', 'kv read', () => undefined);
     const engine = this.#engine;
     return {
       get: async (key) => {
-        await operate('write', () => undefined);
+        await read();
         return engine.get(key);
       },
       scan: (prefix) => engine.scan(prefix),
       range: async (from, before, countMax, bytesMax) => {
-        await operate('write', () => undefined);
+        await read();
         return engine.range(from, before, countMax, bytesMax);
       },
       write: (batch) => operate('write', () => this.#write(batch)),
