@@ -21,9 +21,10 @@ export function readyLiteTurns(
   const turns: QueueTurn[] = [];
   for (const id of client.ready) {
     const lite = tables.lite.byId(topic, id);
-    const { nextOffset = 0, open = 0 } = deliveries?.progress(topic, id) ?? {};
+    // Not what was never out: a batch in order that is repeated may be smaller, and leaves out what was in it before.
+    const { committedOffset = 0, open = 0 } = deliveries?.progress(topic, id) ?? {};
     const known = view.lite.get(id);
-    const next = Math.max(nextOffset, known?.scanFrom ?? 0);
+    const next = Math.max(committedOffset, known?.scanFrom ?? 0);
     const waiting = lite !== undefined && next < lite.endOffset;
     if (!waiting && open === 0) {
       client.ready.delete(id);

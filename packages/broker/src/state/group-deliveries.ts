@@ -85,12 +85,16 @@ export class GroupDeliveries {
     return { row, made: true };
   }
 
-  /** Without waking anything: the first offset never handed out, and how many messages are unacknowledged. */
-  progress(topic: string, queueId: number): { readonly nextOffset: number; readonly open: number } {
+  /** Without waking anything: where everything below is consumed, and how many messages are unacknowledged. */
+  progress(
+    topic: string,
+    queueId: number,
+  ): { readonly committedOffset: number; readonly open: number } {
     const places = this.#topics.get(topic);
     const state = places?.rows.get(queueId)?.state;
-    if (state !== undefined) return { nextOffset: state.nextOffset, open: state.openCount };
-    return { nextOffset: places?.resting.get(queueId) ?? 0, open: 0 };
+    if (state !== undefined)
+      return { committedOffset: state.committedOffset, open: state.openCount };
+    return { committedOffset: places?.resting.get(queueId) ?? 0, open: 0 };
   }
 
   /**
