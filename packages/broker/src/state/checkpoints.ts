@@ -103,6 +103,7 @@ export class Checkpoints {
     const delayMs = Math.min(settings.checkpointIntervalMs, 1_000);
     const startedAtMs = clock.monotonicMs();
     const check = (): void => {
+      this.#options.state.recentSends?.forgetOld(clock.wallMs());
       const intervalOver = clock.monotonicMs() - startedAtMs >= settings.checkpointIntervalMs;
       const newBytes = this.#options.state.appliedBytes - this.#savedAppliedBytes;
       if (!intervalOver && newBytes < settings.checkpointLogBytes) {

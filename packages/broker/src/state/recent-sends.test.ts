@@ -73,4 +73,22 @@ describe('RecentSends', () => {
     expect(recent.size).toBe(16_384);
     expect(recent.sizeBytes).toBe(16_384 * 40);
   });
+
+  test('gives memory back when a burst is out of time, and nothing before', () => {
+    const recent = new RecentSends({ sendDedupWindowMs: 60_000, sendDedupMax: 100_000 }, seed);
+    const small = recent.sizeBytes;
+    recent.forgetOld(0);
+    for (let i = 0; i < 50_000; i++) recent.add(salt, record(`m${i}`), i, 1_000_000 + i);
+    const large = recent.sizeBytes;
+    expect(large).toBeGreaterThan(20 * small);
+    recent.forgetOld(1_000_000 + 60_000);
+    expect(recent.sizeBytes).toBe(large);
+    expect(places(recent, 'm49999', 1_049_999)).toEqual([49_999]);
+    expect(places(recent, 'm0', 1_000_000)).toEqual([0]);
+    recent.forgetOld(1_000_000 + 50_000 + 62_000);
+    expect(recent.sizeBytes).toBe(small);
+    expect(recent.size).toBe(0);
+    recent.add(salt, record('new'), 7, 2_000_000);
+    expect(places(recent, 'new', 2_000_000)).toEqual([7]);
+  });
 });

@@ -151,6 +151,19 @@ export class RecentSends {
     return places;
   }
 
+  /** Gives the memory of what is out of time back. To be called now and then: without new sends nobody else does. */
+  forgetOld(nowMs: number): void {
+    const [first] = this.#tables;
+    const isOver = (table: IdTable): boolean =>
+      table.size > 0 && this.#isOver(table.newestStamp, nowMs);
+    if (this.#tables.length > 1) {
+      this.#tables = this.#tables.filter((table) => table === first || !isOver(table));
+    }
+    if (this.#tables.length === 1 && isOver(first!) && first!.capacity > TABLE_SIZE_MIN) {
+      this.#tables = [new IdTable(Math.min(TABLE_SIZE_MIN, this.#countMax))];
+    }
+  }
+
   #hashId(salt: number, message: StoredView): boolean {
     const { idStart, idEnd } = message;
     if (idEnd === idStart) return false;
