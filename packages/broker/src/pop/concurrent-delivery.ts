@@ -23,8 +23,8 @@ interface Lease extends DueItem {
   readonly grantedAtMs: number;
   renewals: number;
   known: boolean;
-  /** Only of auto-renewed ones: others end soon. */
-  readonly attemptId: string | null;
+  /** Only while it is auto-renewed: others end soon. */
+  attemptId: string | null;
   /** The next delivery does not count as one more attempt. */
   readonly suspended: boolean;
   /** May name offsets that have left the lease since. `dueMs` is the time at which they become visible. */
@@ -241,7 +241,10 @@ export class ConcurrentDelivery implements DeliveryState {
       if (lease === undefined || !lease.autoRenew) continue;
       lease.renewals++;
       if (known) lease.known = true;
-      if (release) lease.autoRenew = false;
+      if (release) {
+        lease.autoRenew = false;
+        lease.attemptId = null;
+      }
       this.#due.move(lease, visibleAtMs);
     }
   }

@@ -235,3 +235,19 @@ describe('concurrent delivery against one record per message', () => {
     expect(world.delivery.quiet).toBe(true);
   });
 });
+
+test('a lease that is renewed no more is the same when its row is read again', () => {
+  const delivery = new ConcurrentDelivery();
+  const order = {
+    runs: [{ fromOffset: 0, count: 1, dropped: false }],
+    endOffset: 1,
+    clientId: 'client',
+    autoRenew: true,
+    invisibleMs: 60_000,
+    attemptId: 'attempt',
+  };
+  const { leaseId } = delivery.deliver(order, { take: () => 1 }, 1_000);
+  delivery.renew([leaseId], 2_000, true, false);
+  const row = writeDeliveryRow(delivery);
+  expect(writeDeliveryRow(readDeliveryRow(row, 'row'))).toEqual(row);
+});
