@@ -169,10 +169,14 @@ export class Nemesis {
       case 'transfer':
         return this.#transfer();
       case 'wall-jump':
-        victim.skew.wallOffsetMs += this.#random.pick(this.#scenario.wallJumpsMs);
-        this.#latestOffsetMs = Math.max(this.#latestOffsetMs, victim.skew.wallOffsetMs);
-        return;
+        return this.#jump(victim);
     }
+  }
+
+  #jump({ skew }: SimNode): void {
+    const beforeMs = skew.wallOffsetMs;
+    skew.wallOffsetMs += this.#random.pick(this.#scenario.wallJumpsMs);
+    this.#latestOffsetMs = Math.max(this.#latestOffsetMs, beforeMs, skew.wallOffsetMs);
   }
 
   #failDisk(victim: SimNode, error: DiskError, lengthMs: number): void {
