@@ -1,6 +1,7 @@
 // Sends delayed messages and recalls every second one before it is due; prints which of them came all the same.
 const {
   argument,
+  halt,
   topic,
   middle,
   persist,
@@ -12,6 +13,8 @@ const {
 } = require('./sdk.cjs');
 
 const count = Number(argument('count', '10'));
+/** Time for all programs beside this one to come half way, as some recalls wait for that. */
+const DELAY_MS = halt ? 20_000 : 12_000;
 
 run(async () => {
   const producer = await startProducer();
@@ -19,7 +22,7 @@ run(async () => {
     range(0, count).map((i) =>
       producer.send({
         topic,
-        deliveryTimestamp: new Date(Date.now() + 12_000),
+        deliveryTimestamp: new Date(Date.now() + DELAY_MS),
         properties: new Map([['n', String(i)]]),
         body: Buffer.from(`delayed ${i}`),
       }),

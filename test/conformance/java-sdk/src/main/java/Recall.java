@@ -12,10 +12,12 @@ public final class Recall {
   public static void main(String[] args) {
     Sdk.run(args, () -> {
       int count = Sdk.number("count", 10);
+      // Time for all programs beside this one to come half way, as some recalls wait for that.
+      int delayMs = Sdk.flag("halt") ? 20_000 : 12_000;
       Producer producer = Sdk.startProducer();
       Map<Integer, SendReceipt> receipts = new ConcurrentHashMap<>();
       Sdk.together(Sdk.range(0, count), i -> () -> receipts.put(i, producer.send(Sdk.message(Sdk.topic(), "delayed " + i)
-          .addProperty("n", String.valueOf(i)).setDeliveryTimestamp(System.currentTimeMillis() + 12_000).build())));
+          .addProperty("n", String.valueOf(i)).setDeliveryTimestamp(System.currentTimeMillis() + delayMs).build())));
       List<String> wrong = Sdk.list();
       Function<Integer, Sdk.Action> recall = i -> () -> {
         String id = Sdk.persist(() -> producer.recallMessage(Sdk.topic(), receipts.get(i).getRecallHandle())).getMessageId().toString();

@@ -72,7 +72,7 @@ public final class Sql {
         AtomicInteger givenBack = new AtomicInteger(-1);
         Predicate<MessageView> take = view -> {
           int i = Sdk.numberOf(view);
-          if (view.getDeliveryAttempt() == 1 && givenBack.compareAndSet(-1, i)) {
+          if (givenBack.compareAndSet(-1, i)) {
             try {
               Sdk.persist(() -> {
                 consumer.changeInvisibleDuration(view, Duration.ofSeconds(1));
