@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { MqError, type Clock, type Logger } from '@raftmq/base';
-import { type CommitLogReader, type QueueIndex } from '@raftmq/broker-store';
-import { settingsDefaults, UNKNOWN_HOST, type StoredHost } from '@raftmq/protocol';
+import { MqError } from '@raftmq/base';
+import { settingsDefaults, UNKNOWN_HOST } from '@raftmq/protocol';
 import { type RoleStatus } from '@raftmq/raft';
 import { DeliveryQueues } from '../lite/delivery-queues.js';
 import { LiteService, type LiteSubscriptionChange } from '../lite/lite-service.js';
@@ -29,7 +28,7 @@ import {
   type StateListener,
   type StateNews,
 } from '../state/state-machine.js';
-import { timerConfig, type TimerSettings } from '../timers/settings.js';
+import { timerConfig } from '../timers/settings.js';
 import { TimerService } from '../timers/timer-service.js';
 import { Attempts } from './attempts.js';
 import { ConsumerCalls } from './consumer-calls.js';
@@ -40,9 +39,10 @@ import { Leadership, notLeading } from './leadership.js';
 import { NextOffsets } from './next-offsets.js';
 import { offsetByTimestamp } from './offset-by-time.js';
 import { OnceOnly } from './once-only.js';
+import { type MessagingServiceOptions } from './options.js';
 import { PollWakes } from './poll-wakes.js';
 import { createMessagingProbe, type MessagingProbe } from './probe.js';
-import { RecordsProposer, type Proposer } from './proposals.js';
+import { RecordsProposer } from './proposals.js';
 import { Puller } from './puller.js';
 import { QueueChoice } from './queue-choice.js';
 import { ReceiptCalls } from './receipt-calls.js';
@@ -51,32 +51,8 @@ import { Receipts } from './receipts.js';
 import { Receiver } from './receiver.js';
 import { Renewals } from './renewals.js';
 import { Sends } from './sends.js';
-import { type MessagingServiceSettings } from './settings.js';
 import { TopicsAndGroups } from './topics-and-groups.js';
 import { Transactions } from './transactions/transactions.js';
-
-export interface MessagingServiceOptions {
-  readonly state: BrokerStateMachine;
-  readonly proposer: Proposer;
-  readonly queueIndex: QueueIndex;
-  readonly log: Pick<CommitLogReader, 'cachedRecord' | 'readRecord'>;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly settings: MessagingServiceSettings;
-  /** Defaults when left out. */
-  readonly timerSettings?: Partial<TimerSettings>;
-  /** Name of the broker group; part of every receipt handle. */
-  readonly brokerGroup: string;
-  /** Address written into stored messages; unknown when left out. */
-  readonly storeHost?: StoredHost;
-  /**
-   * Resolves when a majority has confirmed that this replica leads, and everything committed before the call is applied.
-   * Left out where one replica is all there is.
-   */
-  readonly confirmLeading?: () => Promise<unknown>;
-  /** For the secret of receipt handles; the system's generator when left out. */
-  readonly randomBytes?: (sizeBytes: number) => Buffer;
-}
 
 /**
  * {@link Messaging} on top of the state machine and whatever takes proposals. Knows nothing of the wire. It puts the parts

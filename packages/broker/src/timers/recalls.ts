@@ -1,4 +1,5 @@
 import { isMqError, MqError } from '@raftmq/base';
+import { RecallHandles, type RecallHandle } from '@raftmq/protocol';
 import { type RecordsProposer } from '../messaging-service/proposals.js';
 import { type Tables } from '../state/tables.js';
 import { timerKey, type TimerName } from '../state/timers-row.js';
@@ -10,6 +11,9 @@ export interface RecallsOptions {
   readonly window: TimerWindow;
   readonly records: RecordsProposer;
   readonly probe: TimerProbe;
+  readonly recallEnable: boolean;
+  /** Part of every handle. */
+  readonly brokerGroup: string;
   /** A timer that was claimed waits again. */
   readonly released: () => void;
 }
@@ -18,6 +22,7 @@ export interface RecallsOptions {
 export class Recalls {
   readonly #options: RecallsOptions;
   #running = new Map<number, Promise<void>>();
+  #handles: RecallHandles | null = null;
 
   constructor(options: RecallsOptions) {
     this.#options = options;
@@ -26,6 +31,40 @@ export class Recalls {
   /** The leadership began or ended. */
   reset(): void {
     this.#running = new Map();
+  }
+
+  /** The handle of a waiting message; '' while nothing can be recalled. */
+  handle(topic: string, timer: RecallHandle): string {
+    const handles = this.#options.recallEnable ? this.#makeHandles() : null;
+    return handles === null ? '' : handles.make(topic, timer);
+  }
+
+  /** See `TimerService.recall`. */
+  async recallBy(topic: string, handle: string): Promise<string> {
+    if (!this.#options.recallEnable) {
+      throw new MqError(
+        'FORBIDDEN',
+        'recall failed, operation is forbidden: the brokers have the setting recallEnable off',
+      );
+    }
+    const timer = this.#makeHandles()?.parse(handle, topic) ?? null;
+    if (timer === null) {
+      this.#options.probe.recallsFailed++;
+      throw new MqError(
+        'RECALL_FAILED',
+        `recall handle is invalid: it was not given out here for a message of topic ${topic}`,
+      );
+    }
+    await this.recall({ dueMs: timer.dueMs, id: timer.timerId });
+    return timer.messageId;
+  }
+
+  /** null until the log has the secret that handles are made with. */
+  #makeHandles(): RecallHandles | null {
+    const { tables, brokerGroup } = this.#options;
+    const { secret } = tables.shared;
+    if (secret === null) return null;
+    return (this.#handles ??= new RecallHandles(secret, brokerGroup));
   }
 
   /** @throws MqError RECALL_FAILED when the message was delivered, or is on its way; else as the proposal */

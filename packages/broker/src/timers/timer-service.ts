@@ -2,7 +2,6 @@ import { errorText, MqError, type CancelTimer, type Clock, type Logger } from '@
 import {
   prepareStoredMessage,
   propertyName,
-  RecallHandles,
   storedQueueOffset,
   storedTopic,
   type StoredHost,
@@ -93,7 +92,6 @@ export class TimerService {
   #loadAgainAtMs = 0;
   #armedForMs = Infinity;
   #cancel: CancelTimer = () => undefined;
-  #handles: RecallHandles | null = null;
 
   constructor(options: TimerServiceOptions) {
     this.#options = options;
@@ -110,6 +108,8 @@ export class TimerService {
       window: this.#window,
       records: options.records,
       probe: this.probe,
+      recallEnable: settings.recallEnable,
+      brokerGroup: options.brokerGroup,
       released: () => this.#look(),
     });
   }
@@ -205,23 +205,7 @@ export class TimerService {
    * @throws MqError RECALL_FAILED when the handle is none, or the message is not waiting any more
    */
   async recall(topic: string, handle: string): Promise<string> {
-    if (!this.#options.settings.recallEnable) {
-      throw new MqError(
-        'FORBIDDEN',
-        'recall failed, operation is forbidden: the brokers have the setting recallEnable off',
-      );
-    }
-    const { secret } = this.#options.tables.shared;
-    const timer = secret === null ? null : this.#recallHandles(secret).parse(handle, topic);
-    if (timer === null) {
-      this.probe.recallsFailed++;
-      throw new MqError(
-        'RECALL_FAILED',
-        `recall handle is invalid: it was not given out here for a message of topic ${topic}`,
-      );
-    }
-    await this.#recalls.recall({ dueMs: timer.dueMs, id: timer.timerId });
-    return timer.messageId;
+    return this.#recalls.recallBy(topic, handle);
   }
 
   #prepare(topic: string, message: TimedPublishMessage, nowMs: number): TimedMessage {
@@ -252,17 +236,9 @@ export class TimerService {
     { dueMs, result, isNew }: TimedPlace,
   ): TimedSendResult {
     if (dueMs === null) return { queueOffset: result!, recallHandle: '', isNew };
-    const { secret } = this.#options.tables.shared;
-    const { recallEnable } = this.#options.settings;
-    const isRecallable = secret !== null && recallEnable && result !== null;
-    const recallHandle = isRecallable
-      ? this.#recallHandles(secret).make(topic, { dueMs, timerId: result, messageId })
-      : '';
+    const recallHandle =
+      result === null ? '' : this.#recalls.handle(topic, { dueMs, timerId: result, messageId });
     return { queueOffset: 0, recallHandle, isNew };
-  }
-
-  #recallHandles(secret: Buffer): RecallHandles {
-    return (this.#handles ??= new RecallHandles(secret, this.#options.brokerGroup));
   }
 
   /** Looks for due timers once the running calls are over. */
