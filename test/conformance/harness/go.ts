@@ -1,6 +1,6 @@
-import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { build } from './build.js';
 import { type Sdk } from './sdk.js';
 
 const SOURCE = join(__dirname, '..', 'go-sdk');
@@ -11,10 +11,7 @@ const PROGRAM = join(WORK, 'conform');
 /** Compiles the program with the official module. */
 function prepare(): string | null {
   mkdirSync(WORK, { recursive: true });
-  const args = ['build', '-mod=readonly', '-o', PROGRAM, '.'];
-  const built = spawnSync('go', args, { cwd: SOURCE, encoding: 'utf8', timeout: 300_000 });
-  if (built.error !== undefined) return 'go is not installed';
-  return built.status === 0 ? null : `go could not build the program: ${built.stderr.slice(-400)}`;
+  return build('go', ['build', '-mod=readonly', '-o', PROGRAM, '.'], { cwd: SOURCE });
 }
 
 /** The official Go module: a smoke program. */

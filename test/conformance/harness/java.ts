@@ -1,6 +1,6 @@
-import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { build } from './build.js';
 import { scenarios } from './scenarios.js';
 import { type Sdk } from './sdk.js';
 
@@ -10,8 +10,8 @@ const WORK = join(__dirname, '..', '..', '..', '.build', 'java-sdk');
 
 /** Compiles the programs against the official SDK from its registry. */
 function prepare(): string | null {
-  for (const tool of ['java', 'mvn'])
-    if (spawnSync(tool, ['-version']).error !== undefined) return `${tool} is not installed`;
+  const javaFailed = build('java', ['-version']);
+  if (javaFailed !== null) return javaFailed;
   mkdirSync(WORK, { recursive: true });
   rmSync(join(WORK, 'src'), { recursive: true, force: true });
   cpSync(SOURCE, WORK, { recursive: true });
@@ -23,9 +23,7 @@ function prepare(): string | null {
     '-DoutputDirectory=target/lib',
     '-DincludeScope=runtime',
   ];
-  const built = spawnSync('mvn', args, { cwd: WORK, encoding: 'utf8', timeout: 300_000 });
-  if (built.status === 0) return null;
-  return `Maven could not build the programs: ${(built.stdout + built.stderr).slice(-400)}`;
+  return build('mvn', args, { cwd: WORK });
 }
 
 /** Scenarios whose clients connect with TLS; the others in plain text, on the same port. */

@@ -1,6 +1,6 @@
-import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { build } from './build.js';
 import { type Sdk } from './sdk.js';
 
 const SOURCE = join(__dirname, '..', 'python-sdk');
@@ -10,19 +10,13 @@ const PYTHON = join(WORK, 'venv', 'bin', 'python');
 
 /** Installs the official SDK from its registry into an environment of its own. */
 function prepare(): string | null {
-  const run = (command: string, ...args: string[]): string | null => {
-    const done = spawnSync(command, args, { encoding: 'utf8', timeout: 300_000 });
-    if (done.error !== undefined) return `${command} is not installed`;
-    return done.status === 0 ? null : (done.stdout + done.stderr).slice(-400);
-  };
   mkdirSync(WORK, { recursive: true });
   if (!existsSync(PYTHON)) {
-    const failed = run('python3', '-m', 'venv', join(WORK, 'venv'));
+    const failed = build('python3', ['-m', 'venv', join(WORK, 'venv')]);
     if (failed !== null) return failed;
   }
   const requirements = join(SOURCE, 'requirements.txt');
-  const failed = run(PYTHON, '-m', 'pip', 'install', '-q', '--no-input', '-r', requirements);
-  return failed === null ? null : `pip could not install the SDK: ${failed}`;
+  return build(PYTHON, ['-m', 'pip', 'install', '-q', '--no-input', '-r', requirements]);
 }
 
 /** The official PyPI package: a smoke program. */
