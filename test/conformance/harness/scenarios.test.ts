@@ -57,6 +57,16 @@ const good: Readonly<Record<string, Facts>> = {
       second: { simple: ['second/0'], push: ['second/0'] },
     },
   },
+  refusals: {
+    answers: {
+      'empty body': 'MESSAGE_BODY_EMPTY',
+      'body too large': 'larger than 4194304 bytes',
+      'unknown topic': '40402',
+      'wrong message type': '40001',
+    },
+    sent: 2,
+    received: 2,
+  },
 };
 
 const lies: readonly (readonly [string, Facts])[] = [
@@ -89,6 +99,14 @@ const lies: readonly (readonly [string, Facts])[] = [
   ['simple', { again: [{ kind: 'extended', afterMs: 10_000, attempt: 2 }, ...again.slice(0, 1)] }],
   ['simple', { left: ['acked'] }],
   ['simple', { stale: 'accepted' }],
+  ['simple', { kinds: [] }],
+  ['simple', { kinds: ['left'] }],
+  ['topics', { push: 2 }],
+  ['refusals', { answers: { 'empty body': '41302' } }],
+  ['refusals', { answers: { ...good['refusals']!['answers']!, 'delay too long': 'accepted' } }],
+  ['refusals', { answers: { ...good['refusals']!['answers']!, 'empty body': 'panic' } }],
+  ['refusals', { received: 1 }],
+  ['refusals', { sent: 1, received: 1 }],
   ['push', { always: [[1, 2, 3, 4]] }],
   ['push', { dead: [] }],
   ['push', { dead: [7, 7] }],
@@ -110,6 +128,14 @@ const lies: readonly (readonly [string, Facts])[] = [
 
 const judge = (id: string, facts: Facts, killed: boolean): readonly string[] =>
   scenarios.find((scenario) => scenario.id === id)!.judge(facts, { killed });
+
+describe('an SDK that cannot do all', () => {
+  test('has a program for the part that it can do', () => {
+    const part = { kinds: ['left'], again: again.slice(0, 1) };
+    expect(judge('simple', { ...good['simple'], ...part }, false)).toEqual([]);
+    expect(judge('topics', { expected: 3, simple: 3, strays: [] }, false)).toEqual([]);
+  });
+});
 
 describe.each([false, true])('with the leader killed: %s', (killed) => {
   test.each(scenarios.map(({ id }) => id))('%s: good facts', (id) => {

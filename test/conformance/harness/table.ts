@@ -15,11 +15,13 @@ What works with which official SDK, unmodified, from its package registry. Writt
 programs and fails when the table says something else.
 
 Each cell holds two runs against a cluster of three replicas: undisturbed, and with the leader killed (SIGKILL) half way.
-Python and Go have one smoke program each: of "normal" with SimpleConsumer only, of "FIFO" the order only. A dash: that program
-does not cover it, which says nothing about whether it works. "${NOT_RUN}": the last run found no tools for
-this language. What a program does is written at its top in \`test/conformance/\`, and what its facts must be in
-\`test/conformance/harness/scenarios.ts\`. One SDK alone: \`npx jest test/conformance/java-sdk.test.ts --selectProjects
-conformance\`.
+Python, Go and Rust have smaller programs: of "normal" and "several topics" with SimpleConsumer only, of "FIFO" the order only.
+A dash: there is no program for it, which says nothing about whether it works; the Rust SDK has no PushConsumer, no recall, no
+change of the invisible duration (of "SimpleConsumer" it does ack, expiry and stale handle) and no namespaces. "${NOT_RUN}":
+the last run found no tools for this language. Rust is built and run only with \`RAFTMQ_TEST_RUST=1\`, as a first build takes
+three minutes of CPU time; without it the tests say that they skip it, and its column is of the last run with it. What a program
+does is written at its top in \`test/conformance/\`, and what its facts must be in \`test/conformance/harness/scenarios.ts\`. One
+SDK alone: \`npx jest test/conformance/java-sdk.test.ts --selectProjects conformance\`.
 `;
 
 /** What the table says about one SDK: the cell of each scenario, by its id. */

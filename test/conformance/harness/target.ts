@@ -29,8 +29,12 @@ function names(scenario: Scenario, base: string, suffixes: readonly string[]): s
   );
 }
 
-/** Half messages are asked about soon, so that a test need not wait for long. */
-const SETTINGS = ['transactionCheckFirstMs=3s', 'transactionCheckIntervalMs=2s'];
+/** Half messages are asked about soon, so that a test need not wait for long; a topic that is not there stays so. */
+const SETTINGS = [
+  'transactionCheckFirstMs=3s',
+  'transactionCheckIntervalMs=2s',
+  'autoCreateTopic=false',
+];
 
 /** A cluster of three replicas on this machine. */
 export async function ownCluster(): Promise<Target> {

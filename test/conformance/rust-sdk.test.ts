@@ -1,0 +1,4 @@
+import { rustSdk } from './harness/rust.js';
+import { conformanceSuite } from './harness/suite.js';
+
+conformanceSuite(rustSdk);
