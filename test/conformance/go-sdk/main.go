@@ -1,4 +1,4 @@
-// A smoke program for the official Go SDK: conform normal|fifo|delay|transaction --endpoints E --topic T --group G.
+// Programs for the official Go SDK: conform SCENARIO --endpoints E --topic T --group G.
 //
 // It prints its facts as one JSON line and judges nothing: the tests do. With --halt it prints {"mark":"middle"} half way
 // and goes on when a line arrives on its standard input: that is when the test has killed the leader.
@@ -83,18 +83,23 @@ func middle() {
 	must(err)
 }
 
-func config() *rmq.Config {
-	return &rmq.Config{Endpoint: *endpoints, ConsumerGroup: *group, Credentials: &credentials.SessionCredentials{}}
+func config(namespace, group string) *rmq.Config {
+	return &rmq.Config{Endpoint: *endpoints, NameSpace: namespace, ConsumerGroup: group,
+		Credentials: &credentials.SessionCredentials{}}
 }
 
 func startProducer(checker *rmq.TransactionChecker) rmq.Producer {
+	return startProducerIn("", checker, *topic)
+}
+
+func startProducerIn(namespace string, checker *rmq.TransactionChecker, topics ...string) rmq.Producer {
 	var producer rmq.Producer
 	must(persist(func() (err error) {
-		settings := []rmq.ProducerOption{rmq.WithTopics(*topic)}
+		settings := []rmq.ProducerOption{rmq.WithTopics(topics...)}
 		if checker != nil {
 			settings = append(settings, rmq.WithTransactionChecker(checker))
 		}
-		if producer, err = rmq.NewProducer(config(), settings...); err != nil {
+		if producer, err = rmq.NewProducer(config(namespace, ""), settings...); err != nil {
 			return err
 		}
 		return producer.Start()
@@ -103,11 +108,17 @@ func startProducer(checker *rmq.TransactionChecker) rmq.Producer {
 }
 
 func startSimple() rmq.SimpleConsumer {
+	return startSimpleIn("", *group, subscriptions{*topic: rmq.SUB_ALL})
+}
+
+type subscriptions = map[string]*rmq.FilterExpression
+
+func startSimpleIn(namespace, group string, filters subscriptions) rmq.SimpleConsumer {
 	var consumer rmq.SimpleConsumer
 	must(persist(func() (err error) {
-		consumer, err = rmq.NewSimpleConsumer(config(),
+		consumer, err = rmq.NewSimpleConsumer(config(namespace, group),
 			rmq.WithSimpleAwaitDuration(time.Duration(*awaitMs)*time.Millisecond),
-			rmq.WithSimpleSubscriptionExpressions(map[string]*rmq.FilterExpression{*topic: rmq.SUB_ALL}))
+			rmq.WithSimpleSubscriptionExpressions(filters))
 		if err != nil {
 			return err
 		}
@@ -166,10 +177,20 @@ func receive(consumer rmq.SimpleConsumer) []*rmq.MessageView {
 
 // receiveUntil hands each message to take and acknowledges it, until done() holds.
 func receiveUntil(consumer rmq.SimpleConsumer, done func() bool, take func(*rmq.MessageView), wait time.Duration) {
+	receiveSome(consumer, done, func(view *rmq.MessageView) bool {
+		take(view)
+		return true
+	}, wait)
+}
+
+// receiveSome hands each message to take and acknowledges it if that says so, until done() holds.
+func receiveSome(consumer rmq.SimpleConsumer, done func() bool, take func(*rmq.MessageView) bool, wait time.Duration) {
 	endsAt := time.Now().Add(wait)
 	for !done() && time.Now().Before(endsAt) {
 		for _, view := range receive(consumer) {
-			take(view)
+			if !take(view) {
+				continue
+			}
 			err := persist(func() error { return consumer.Ack(context.Background(), view) }, func() {})
 			if codeOf(err) != invalidReceiptHandle {
 				must(err)
@@ -363,7 +384,8 @@ func transaction() facts {
 
 func main() {
 	must(options.Parse(os.Args[2:]))
-	programs := map[string]func() facts{"normal": normal, "fifo": fifo, "delay": delay, "transaction": transaction}
+	programs := map[string]func() facts{"normal": normal, "fifo": fifo, "delay": delay, "transaction": transaction,
+		"push": push, "tags": tags, "sql": sql, "topics": topics, "namespaces": namespaces, "refusals": refusals}
 	result := programs[os.Args[1]]()
 	result["wrong"] = wrong
 	line, err := json.Marshal(result)

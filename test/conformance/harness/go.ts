@@ -14,13 +14,24 @@ function prepare(): string | null {
   return build('go', ['build', '-mod=readonly', '-o', PROGRAM, '.'], { cwd: SOURCE });
 }
 
-/** The official Go module: a smoke program. */
+/** The official Go module. */
 export const goSdk: Sdk = {
   id: 'go',
   column: 'Go `rocketmq-clients/golang/v5` 5.1.3',
-  scenarios: ['normal', 'fifo', 'delay', 'transaction'],
+  scenarios: [
+    'normal',
+    'fifo',
+    'delay',
+    'transaction',
+    'push',
+    'tags',
+    'sql',
+    'topics',
+    'namespaces',
+    'refusals',
+  ],
   singleAddress: false,
-  parallel: 4,
+  parallel: 10,
   prepare,
   program: (scenario) => ({
     command: PROGRAM,

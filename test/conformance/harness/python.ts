@@ -19,13 +19,25 @@ function prepare(): string | null {
   return build(PYTHON, ['-m', 'pip', 'install', '-q', '--no-input', '-r', requirements]);
 }
 
-/** The official PyPI package: a smoke program. */
+/** The official PyPI package. */
 export const pythonSdk: Sdk = {
   id: 'python',
   column: 'Python `rocketmq-python-client` 5.1.2',
-  scenarios: ['normal', 'fifo', 'delay', 'transaction'],
+  scenarios: [
+    'normal',
+    'fifo',
+    'delay',
+    'recall',
+    'transaction',
+    'push',
+    'tags',
+    'sql',
+    'topics',
+    'namespaces',
+    'refusals',
+  ],
   singleAddress: false,
-  parallel: 4,
+  parallel: 11,
   prepare,
   program: (scenario) => ({
     command: PYTHON,

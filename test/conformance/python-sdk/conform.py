@@ -1,116 +1,22 @@
-"""A smoke program for the official Python SDK: conform.py normal|fifo|delay|transaction --endpoints E --topic T --group G.
+"""Programs for the official Python SDK: conform.py SCENARIO --endpoints E --topic T --group G.
 
-Prints its facts as one JSON line and judges nothing: the tests do. With --halt it prints {"mark":"middle"} half way and
-goes on when a line arrives on its standard input: that is when the test has killed the leader.
+Each prints its facts as one JSON line and judges nothing: the tests do. With --halt it prints {"mark":"middle"} half way
+and goes on when a line arrives on its standard input: that is when the test has killed the leader.
 """
 
-import argparse
 import json
 import os
 import sys
 import threading
 import time
 import traceback
-from concurrent.futures import ThreadPoolExecutor
 
-from rocketmq import (ClientConfiguration, Credentials, FilterExpression, Message, Producer, SimpleConsumer,
-                      TransactionChecker, TransactionResolution)
+from rocketmq import TransactionChecker, TransactionResolution
 
-FINAL = range(40000, 40800)
-INVALID_RECEIPT_HANDLE = 40013
-
-parser = argparse.ArgumentParser()
-parser.add_argument("feature")
-parser.add_argument("--endpoints", required=True)
-parser.add_argument("--topic", required=True)
-parser.add_argument("--group", required=True)
-parser.add_argument("--halt", action="store_true")
-parser.add_argument("--await", dest="await_ms", type=int, default=1000)
-parser.add_argument("--patience", type=int, default=60000)
-options = parser.parse_args()
-
-pool = ThreadPoolExecutor(max_workers=16)
-resent = 0
-
-
-def persist(operation, count=False):
-    """Does the operation until it succeeds, as an application would."""
-    global resent
-    ends_at = time.time() + options.patience / 1000
-    while True:
-        try:
-            return operation()
-        except Exception as error:
-            if getattr(error, "code", None) in FINAL or time.time() > ends_at:
-                raise
-            if count:
-                resent += 1
-            time.sleep(0.1)
-
-
-def middle():
-    """Half way: lets the test kill a leader before the program goes on."""
-    if options.halt:
-        print(json.dumps({"mark": "middle"}, separators=(",", ":")), flush=True)
-        sys.stdin.readline()
-
-
-def configuration():
-    return ClientConfiguration(options.endpoints, Credentials())
-
-
-def start(make):
-    def once():
-        client = make()
-        client.startup()
-        return client
-
-    return persist(once)
-
-
-def start_producer(checker=None):
-    return start(lambda: Producer(configuration(), (options.topic,), checker=checker))
-
-
-def start_simple():
-    subscription = {options.topic: FilterExpression()}
-    # This SDK counts in whole seconds.
-    await_seconds = max(1, options.await_ms // 1000)
-    return start(lambda: SimpleConsumer(configuration(), options.group, subscription, await_duration=await_seconds))
-
-
-def message(number, body):
-    made = Message()
-    made.topic = options.topic
-    made.body = body.encode("utf-8")
-    made.add_property("n", str(number))
-    return made
-
-
-def number_of(view):
-    return int(view.properties["n"])
-
-
-def ack(consumer, view):
-    try:
-        persist(lambda: consumer.ack(view))
-    except Exception as error:
-        if getattr(error, "code", None) != INVALID_RECEIPT_HANDLE:
-            raise
-
-
-def receive_until(consumer, done, take, timeout_seconds=None):
-    """Receives, hands each message to `take` and acknowledges it, until `done()` holds."""
-    ends_at = time.time() + (options.patience / 1000 if timeout_seconds is None else timeout_seconds)
-    while not done() and time.time() < ends_at:
-        try:
-            views = consumer.receive(32, 15)
-        except Exception:
-            time.sleep(0.1)
-            continue
-        for view in views or []:
-            take(view)
-            ack(consumer, view)
+import features
+import sdk
+from sdk import (message, middle, number_of, options, persist, pool, receive_until, start_producer,
+                 start_simple)
 
 
 def normal():
@@ -165,7 +71,7 @@ def normal():
 
     consumer = start_simple()
     receive_until(consumer, lambda: len(deliveries) == count, take)
-    return {"count": count, "sent": len(ids), "resent": resent, "storedTwice": sum(n > 1 for n in deliveries.values()),
+    return {"count": count, "sent": len(ids), "resent": sdk.resent, "storedTwice": sum(n > 1 for n in deliveries.values()),
             "simple": len(deliveries), "simpleTwice": len(redelivered), "wrong": wrong[:5]}
 
 
@@ -195,7 +101,7 @@ def fifo():
     receive_until(consumer, lambda: total() >= groups * count // 2, take)
     middle()
     receive_until(consumer, lambda: total() >= groups * count, take)
-    return {"groups": groups, "count": count, "failsOnce": -1, "poison": "", "seen": seen, "dead": [], "resent": resent}
+    return {"groups": groups, "count": count, "failsOnce": -1, "poison": "", "seen": seen, "dead": [], "resent": sdk.resent}
 
 
 def delay():
@@ -224,7 +130,7 @@ def delay():
         deliveries[number_of(view)] = deliveries.get(number_of(view), 0) + 1
 
     receive_until(consumer, lambda: len(deliveries) == count, take)
-    return {"count": count, "resent": resent, "received": len(deliveries),
+    return {"count": count, "resent": sdk.resent, "received": len(deliveries),
             "twice": sum(n > 1 for n in deliveries.values()), "early": sum(late < 0 for late in late_ms),
             "lateMsMax": max(late_ms, default=0)}
 
@@ -272,7 +178,8 @@ def transaction():
 if __name__ == "__main__":
     status = 0
     try:
-        facts = {"normal": normal, "fifo": fifo, "delay": delay, "transaction": transaction}[options.feature]()
+        own = {"normal": normal, "fifo": fifo, "delay": delay, "transaction": transaction}
+        facts = {**own, **features.PROGRAMS}[options.feature]()
         print(json.dumps(facts), flush=True)
     except BaseException:
         traceback.print_exc()
