@@ -33,7 +33,8 @@ const ANSWERS_MAX = 32 * 1024;
  * that passed the call on, or with the leader that gave it; leases of earlier leaders are known from their rows.
  *
  * Such messages become visible at once, their attempt does not count, and the repeated call is served like any other. But
- * an ordered queue repeats its batch by itself: the first one of the answer is only looked at first.
+ * an ordered queue repeats its batch by itself: the first one of the answer is only looked at first, on topics where a
+ * call may look at any queue first.
  */
 export class Attempts {
   readonly #options: AttemptsOptions;
@@ -82,11 +83,12 @@ export class Attempts {
   async #giveBack({ group, topic, leases }: Answer): Promise<void> {
     const { tables, proposer, probe } = this.#options;
     const records: ProposedRecord[] = [];
-    const repeats = leases[0]!;
+    const type = tables.topics.get(topic)?.config.type;
+    // Where priorities or subscriptions say what is looked at, that may be another queue.
+    const repeats = type === 'LITE' || type === 'PRIORITY' ? null : leases[0]!.queueId;
     for (const { queueId, leaseId } of leases) {
       const state = tables.delivery(group, topic, queueId)?.state;
-      if (state === undefined || (state.kind === 'ordered' && queueId === repeats.queueId))
-        continue;
+      if (state === undefined || (state.kind === 'ordered' && queueId === repeats)) continue;
       const offsets = state.openOffsets(leaseId);
       if (offsets.length > 0)
         records.push(returnRecord({ group, topic, queueId }, leaseId, offsets));

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { type BrokerStateMachine } from '../state/state-machine.js';
-import { ServiceFixture, type SeenMessage } from '../testing/service-fixture.js';
+import { ServiceFixture, testMessage, type SeenMessage } from '../testing/service-fixture.js';
 import { settle } from '../testing/single-node.js';
 
 const UNSEEN_MS = 300_000;
@@ -134,5 +134,23 @@ describe('an answer that was lost', () => {
     const ordered = { attemptId: 'attempt-1', autoRenew: true, invisibleMs: 60_000, batchSize: 1 };
     const [first] = await fixture.receive(ordered);
     expect(await fixture.receive(ordered)).toMatchObject([{ body: first!.body, attempt: 1 }]);
+  });
+
+  test('an ordered queue that something of a higher priority goes before is given back', async () => {
+    await fixture.service.putTopic({ name: 'P', type: 'PRIORITY', queues: 2, permission: 6 });
+    await fixture.service.putGroup({ name: 'g', fifo: true, maxAttempts: 17 });
+    const take = (attemptId: string): Promise<readonly SeenMessage[]> =>
+      fixture.receive({
+        topic: 'P',
+        attemptId,
+        autoRenew: true,
+        invisibleMs: 60_000,
+        batchSize: 1,
+      });
+    await fixture.publish(testMessage('low', { priority: 0 }), 'P');
+    expect(await take('attempt-1')).toMatchObject([{ body: 'low' }]);
+    await fixture.publish(testMessage('high', { priority: 1 }), 'P');
+    expect(await take('attempt-1')).toMatchObject([{ body: 'high' }]);
+    expect(await take('attempt-2')).toMatchObject([{ body: 'low', attempt: 1 }]);
   });
 });
