@@ -130,9 +130,9 @@ export class SimDisk {
 
   #takePlanned(kind: 'write' | 'sync', label: string): Error | null {
     const planned = this.#planned;
-    // Names are changed in the directory, and reads of the key-value engine write nothing.
-    if (planned?.operation !== kind || (kind === 'write' && !/^(kv )?write/.test(label)))
-      return null;
+    // Not what may be lost: sidecars of the log, and names, which change for them as well. Reads are no writes.
+    const matters = kind === 'sync' ? /^(sync |kv sync)/ : /^(write |kv write)/;
+    if (planned?.operation !== kind || !matters.test(label) || label.includes('.idx')) return null;
     this.#planned = null;
     return failure(planned, label);
   }
