@@ -165,7 +165,8 @@ export function drawScenario(seed: number, random: Prng): Scenario {
     huntChance: faults.length > 0 && random.chance(0.3) ? random.pick([0.3, 0.9]) : 0,
     huntWithinMs: unitMs * random.pick([0.02, 0.1, 0.5]),
     safetyMs: unitMs * random.pick([20, 40, 60]),
-    livenessMs: unitMs * 60 + proposalTimeoutMs,
+    // Small requests make catching up slow.
+    livenessMs: unitMs * (maxAppendBytes <= 2048 ? 120 : 60) + proposalTimeoutMs,
     clients: random.integer(1, 4),
     thinkMs: unitMs * random.pick([0.05, 0.2, 1]),
     burstMax: random.pick([1, 3, 12]),
