@@ -65,7 +65,7 @@ describe('planted bugs', () => {
     ['fired-timers-kept', 20],
     ['attempts-forgotten', 10],
     ['sends-forgotten', 20],
-    ['renewals-ignored', 10],
+    ['renewals-ignored', 60],
     ['deleted-topics-kept', 10],
     ['subscriptions-not-saved', 20],
     ['outcomes-not-saved', 200],
