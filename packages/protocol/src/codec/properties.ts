@@ -127,12 +127,19 @@ export class PropertyCursor {
   valueEnd = 0;
   /** A cheap hash of the name's bytes, see {@link propertyNameHash}. */
   nameHash = 0;
-  readonly #bytes: Buffer;
-  readonly #end: number;
+  #bytes: Buffer;
+  #end: number;
   #at: number;
 
   /** Reads `bytes[start, end)`; the bytes must not change while the cursor is in use. */
   constructor(bytes: Buffer, start: number, end: number) {
+    this.#bytes = bytes;
+    this.#at = start;
+    this.#end = end;
+  }
+
+  /** Goes on with other bytes, as a new cursor would. */
+  begin(bytes: Buffer, start: number, end: number): void {
     this.#bytes = bytes;
     this.#at = start;
     this.#end = end;

@@ -1,6 +1,8 @@
 import { assert, readInt64 } from '@raftmq/base';
-import { propertyName, propertyNameHash } from './properties.js';
+import { PropertyCursor, propertyName, propertyNameHash } from './properties.js';
 import { sysFlag } from './stored-message.js';
+
+const NO_BYTES = Buffer.alloc(0);
 
 /** The names that {@link StoredView} looks for; their hashes differ, which a test checks. */
 const named = {
@@ -24,7 +26,7 @@ interface NamedProperty {
  * Texts are given as ranges of `bytes`, `end` exclusive; an empty range is a text that is missing, or empty.
  */
 export class StoredView {
-  bytes: Buffer = Buffer.alloc(0);
+  bytes: Buffer = NO_BYTES;
   /** First byte of the record. */
   at = 0;
   sizeBytes = 0;
@@ -43,6 +45,7 @@ export class StoredView {
   /** Name of the lite topic. */
   liteStart = 0;
   liteEnd = 0;
+  readonly #properties = new PropertyCursor(NO_BYTES, 0, 0);
 
   /** Looks at the record in `bytes[at, at + sizeBytes)`. */
   read(bytes: Buffer, at: number, sizeBytes: number): void {
@@ -110,50 +113,34 @@ export class StoredView {
     this.idStart = this.idEnd = this.tagStart = this.tagEnd = 0;
     this.keysStart = this.keysEnd = this.liteStart = this.liteEnd = 0;
     this.keysExact = false;
-    for (let at = from; at < end; at++) {
-      const nameStart = at;
-      let hash = 0;
-      let byte = 0;
-      while (at < end && (byte = bytes[at]!) > 2) {
-        hash = (Math.imul(hash, 31) + byte) | 0;
-        at++;
+    const properties = this.#properties;
+    properties.begin(bytes, from, end);
+    while (properties.next()) {
+      const { valueStart, valueEnd } = properties;
+      if (valueStart === valueEnd) continue;
+      if (isNamed(properties, named.id)) {
+        this.idStart = valueStart;
+        this.idEnd = valueEnd;
+      } else if (isNamed(properties, named.tag)) {
+        this.tagStart = valueStart;
+        this.tagEnd = valueEnd;
+      } else if (isNamed(properties, named.exactKeys)) {
+        this.keysStart = valueStart;
+        this.keysEnd = valueEnd;
+        this.keysExact = true;
+      } else if (!this.keysExact && isNamed(properties, named.keys)) {
+        this.keysStart = valueStart;
+        this.keysEnd = valueEnd;
+      } else if (isNamed(properties, named.lite)) {
+        this.liteStart = valueStart;
+        this.liteEnd = valueEnd;
       }
-      while (at < end && (byte = bytes[at]!) !== 1 && byte !== 2) at++;
-      const nameEnd = at;
-      while (at < end && bytes[at]! !== 2) at++;
-      if (at > nameEnd + 1) this.#property(hash, nameStart, nameEnd, at);
     }
   }
+}
 
-  #property(hash: number, nameStart: number, nameEnd: number, valueEnd: number): void {
-    const valueStart = nameEnd + 1;
-    if (this.#isNamed(named.id, hash, nameStart, nameEnd)) {
-      this.idStart = valueStart;
-      this.idEnd = valueEnd;
-    } else if (this.#isNamed(named.tag, hash, nameStart, nameEnd)) {
-      this.tagStart = valueStart;
-      this.tagEnd = valueEnd;
-    } else if (this.#isNamed(named.exactKeys, hash, nameStart, nameEnd)) {
-      this.keysStart = valueStart;
-      this.keysEnd = valueEnd;
-      this.keysExact = true;
-    } else if (!this.keysExact && this.#isNamed(named.keys, hash, nameStart, nameEnd)) {
-      this.keysStart = valueStart;
-      this.keysEnd = valueEnd;
-    } else if (this.#isNamed(named.lite, hash, nameStart, nameEnd)) {
-      this.liteStart = valueStart;
-      this.liteEnd = valueEnd;
-    }
-  }
-
-  #isNamed(property: NamedProperty, hash: number, nameStart: number, nameEnd: number): boolean {
-    const { name } = property;
-    if (property.hash !== hash || nameEnd - nameStart !== name.length) return false;
-    for (let i = 0; i < name.length; i++) {
-      if (this.bytes[nameStart + i] !== name[i]) return false;
-    }
-    return true;
-  }
+function isNamed(properties: PropertyCursor, { name, hash }: NamedProperty): boolean {
+  return properties.nameIs(name, hash);
 }
 
 function namedProperty(name: string): NamedProperty {
