@@ -1,5 +1,5 @@
 import { type ErrorCode, errorTable, isMqError, MqError } from '@raftmq/base';
-import { isRpcError, rpcErrorToMqError } from '@raftmq/rpc';
+import { isRpcError, type RpcError, rpcErrorToMqError } from '@raftmq/rpc';
 import { type Status, statusCode, statusCodeName } from '@raftmq/protocol';
 
 const codeByStatus = new Map<number, ErrorCode>();
@@ -45,20 +45,8 @@ export function callFailure(error: unknown): MqError {
   return new MqError('INTERNAL_ERROR', 'the client failed in an unexpected way', { cause: error });
 }
 
-/**
- * Whether a call that failed this way was certainly not carried out: no connection was ever there to carry it.
- * Everything else of the transport leaves the outcome open.
- */
-export function neverSent(error: unknown): boolean {
-  return (
-    isRpcError(error) &&
-    error.status === 'UNAVAILABLE' &&
-    /^(No connection established|Name resolution failed|name resolution)/i.test(error.message)
-  );
-}
-
 /** Whether another server may do better: the transport failed, not the request. */
-export function isTransportFailure(error: unknown): boolean {
+export function isTransportFailure(error: unknown): error is RpcError {
   return (
     isRpcError(error) &&
     (error.status === 'UNAVAILABLE' ||

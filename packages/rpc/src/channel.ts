@@ -1,19 +1,16 @@
-import {
-  Client,
-  credentials,
-  Metadata,
-  status as grpcStatus,
-  type CallOptions,
-  type ClientDuplexStream,
-  type ClientReadableStream,
-  type ServiceError,
-} from '@grpc/grpc-js';
+import { connect as connectPlain, isIP, type OnReadOpts, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { MqError } from '@raftmq/base';
-import { type RpcStream } from './call.js';
-import { ClientStream } from './client-call.js';
+import { AnswerStream } from './answer-stream.js';
+import { type RpcStream, type StreamListener } from './call.js';
+import { channelHost } from './channel-host.js';
+import { type ClientCall } from './http2/client-call.js';
+import { ClientConnection } from './http2/client-connection.js';
+import { type ConnectionLimits } from './http2/limits.js';
+import { checkHeaders, type RequestHeaders } from './http2/request-encoder.js';
 import { loadService, type ProtoMethod } from './load.js';
 import { CodecStream } from './proto-method.js';
-import { RpcError, rpcStatusName } from './status.js';
+import { RpcError } from './status.js';
 
 export interface RpcChannelOptions {
   /** `host:port`; IPv6 in brackets. */
@@ -37,104 +34,86 @@ export interface CallSettings {
   readonly signal?: AbortSignal;
 }
 
-const same = (bytes: Buffer): Buffer => bytes;
-const noHeaders = new Metadata();
-
+const NEVER_BEGUN = { neverBegun: true };
+const NO_HEADERS: RequestHeaders = Object.freeze({});
 /** Answer bytes that a connection, and each call on it, may have under way before we read. */
 const WINDOW_BYTES = 4 * 1024 * 1024;
+/** How long a server may take to accept a connection and to speak. */
+const OPENING_MS = 20_000;
+const RECONNECT_GROWTH = 1.6;
+/** A pause is up to this much longer or shorter, so that clients do not come back all at once. */
+const RECONNECT_JITTER = 0.2;
 
 /**
- * A connection to one server, made at the first call and made again when it breaks. All failures of calls are
- * {@link RpcError}. Messages of any size are received. The owner closes it.
+ * A connection to one server, made at the first call and made again when it breaks. Calls wait while it is made; after a
+ * failed attempt they fail at once, until it is time for the next. All failures of calls are {@link RpcError}. Messages
+ * of any size are received. The owner closes it.
  */
 export class RpcChannel {
   readonly address: string;
-  readonly #client: Client;
+  readonly #tls: RpcChannelOptions['tls'];
+  readonly #limits: ConnectionLimits;
+  readonly #reconnectMinMs: number;
+  readonly #reconnectMaxMs: number;
+  readonly #host: string;
+  readonly #port: number;
+  /** For new calls; one that the server told us to leave ends by itself. */
+  #connection: ClientConnection | null = null;
+  /** The pause after the next failed attempt. */
+  #pauseMs: number;
+  #nextAttemptMs = 0;
+  #lastFailure = '';
   #closed = false;
 
   constructor(options: RpcChannelOptions) {
     this.address = options.address;
-    const { tls } = options;
-    const channelCredentials =
-      tls === null
-        ? credentials.createInsecure()
-        : credentials.createSsl(tls.rootCertificates ?? null, null, null, {
-            rejectUnauthorized: tls.verify,
-          });
-    this.#client = new Client(options.address, channelCredentials, {
-      'grpc.max_receive_message_length': -1,
-      'grpc.max_send_message_length': -1,
-      'grpc.keepalive_time_ms': options.keepaliveMs ?? 60_000,
-      'grpc.keepalive_timeout_ms': options.keepaliveTimeoutMs ?? 20_000,
-      'grpc.initial_reconnect_backoff_ms': options.reconnectMinMs ?? 100,
-      'grpc.max_reconnect_backoff_ms': options.reconnectMaxMs ?? 5_000,
-      // Each channel owns its connection: closing one must not touch another of the same address.
-      'grpc.use_local_subchannel_pool': 1,
-      'grpc-node.flow_control_window': WINDOW_BYTES,
-      'grpc.enable_retries': 0,
-      'grpc.enable_http_proxy': 0,
-      'grpc.enable_channelz': 0,
-      'grpc.service_config_disable_resolution': 1,
-    });
+    this.#tls = options.tls;
+    const colon = options.address.lastIndexOf(':');
+    this.#host = options.address.slice(0, colon).replace(/^\[(.*)\]$/, '$1');
+    this.#port = Number(options.address.slice(colon + 1));
+    this.#reconnectMinMs = options.reconnectMinMs ?? 100;
+    this.#reconnectMaxMs = options.reconnectMaxMs ?? 5_000;
+    this.#pauseMs = this.#reconnectMinMs;
+    this.#limits = {
+      messageBytesMax: Infinity,
+      connectionWindowBytes: WINDOW_BYTES,
+      streamWindowBytes: WINDOW_BYTES,
+      streamsMax: 0,
+      keepaliveMs: options.keepaliveMs ?? 60_000,
+      keepaliveTimeoutMs: options.keepaliveTimeoutMs ?? 20_000,
+      idleMs: Infinity,
+      openingMs: OPENING_MS,
+      partialBytesMax: Infinity,
+      pendingBytesMax: Infinity,
+    };
   }
 
   /** One request, one answer; bytes on both sides. The answer is a view that stays valid. */
   unary(path: string, request: Buffer, settings: CallSettings): Promise<Buffer> {
     return new Promise((resolve, reject) => {
-      if (this.#closed) {
-        reject(new RpcError('CANCELLED', 'the channel is closed'));
-        return;
-      }
-      const { signal } = settings;
-      let abort: (() => void) | null = null;
-      const call = this.#client.makeUnaryRequest(
-        path,
-        same,
-        same,
-        request,
-        headersOf(settings),
-        optionsOf(settings),
-        (error, answer) => {
-          if (abort !== null) signal?.removeEventListener('abort', abort);
-          if (error !== null) reject(toRpcError(error));
-          else resolve(answer!);
-        },
-      );
-      if (signal !== undefined) {
-        abort = () => call.cancel();
-        if (signal.aborted) abort();
-        else signal.addEventListener('abort', abort, { once: true });
-      }
+      const call = this.#begin(path, settings, new UnaryAnswer(path, resolve, reject));
+      call.write(request);
+      call.end();
     });
   }
 
   /** One request, many answers; ends when the iterator ends, and is cancelled when the loop is left early. */
   serverStream(path: string, request: Buffer, settings: CallSettings): AsyncIterable<Buffer> {
-    if (this.#closed) throw new RpcError('CANCELLED', 'the channel is closed');
-    const call = this.#client.makeServerStreamRequest(
-      path,
-      same,
-      same,
-      request,
-      headersOf(settings),
-      optionsOf(settings),
-    );
-    followSignal(call, settings.signal);
-    return iterate(call);
+    const answers = new AnswerStream();
+    const call = this.#begin(path, settings, answers);
+    answers.attach(call);
+    call.write(request);
+    call.end();
+    return answers;
   }
 
   /** Messages in both directions. */
   bidi(path: string, settings: CallSettings): RpcStream<Buffer, Buffer> {
-    if (this.#closed) throw new RpcError('CANCELLED', 'the channel is closed');
-    const call = this.#client.makeBidiStreamRequest(
-      path,
-      same,
-      same,
-      headersOf(settings),
-      optionsOf(settings),
-    );
-    followSignal(call, settings.signal);
-    return new ClientStream(call);
+    try {
+      return this.#begin(path, settings, null);
+    } catch (error) {
+      return new FailedStream(error as Error);
+    }
   }
 
   /**
@@ -145,10 +124,152 @@ export class RpcChannel {
     return new RpcService(this, serviceName, loadService(serviceName));
   }
 
-  /** Gives the connection up; calls in progress fail. */
+  /** No more calls begin; the connection closes when those in progress have ended. */
   close(): void {
     this.#closed = true;
-    this.#client.close();
+    this.#connection?.leave();
+    this.#connection = null;
+  }
+
+  #begin(
+    path: string,
+    { deadlineMs, headers = NO_HEADERS, signal }: CallSettings,
+    listener: StreamListener<Buffer> | null,
+  ): ClientCall {
+    checkHeaders(path, headers);
+    const deadlineAtMs =
+      deadlineMs === null ? Infinity : performance.now() + (deadlineMs - Date.now());
+    const call = this.#usable().begin(path, headers, deadlineAtMs, listener);
+    if (signal !== undefined) call.follow(signal);
+    return call;
+  }
+
+  /** @throws RpcError UNAVAILABLE while it is no time for another attempt; CANCELLED when closed */
+  #usable(): ClientConnection {
+    if (this.#connection?.usable === true) return this.#connection;
+    if (this.#closed) throw new RpcError('CANCELLED', 'the channel is closed', NEVER_BEGUN);
+    const nowMs = performance.now();
+    if (nowMs < this.#nextAttemptMs) {
+      throw new RpcError('UNAVAILABLE', this.#lastFailure, NEVER_BEGUN);
+    }
+    this.#connection = this.#connect(nowMs);
+    return this.#connection;
+  }
+
+  #connect(nowMs: number): ClientConnection {
+    const buffer = channelHost.readBuffer;
+    const onread: OnReadOpts = {
+      buffer,
+      callback: (sizeBytes) => {
+        connection.received(buffer.subarray(0, sizeBytes));
+        return true;
+      },
+    };
+    const socket = this.#dial(onread);
+    const connection: ClientConnection = new ClientConnection(
+      socket,
+      { address: this.address, scheme: this.#tls === null ? 'http' : 'https' },
+      channelHost,
+      this.#limits,
+      nowMs,
+      (reason) => this.#failed(connection, reason),
+    );
+    channelHost.joined(connection, nowMs);
+    return connection;
+  }
+
+  #dial(onread: OnReadOpts): Socket {
+    const target = { host: this.#host, port: this.#port, noDelay: true, onread };
+    if (this.#tls === null) return connectPlain(target);
+    const { verify, rootCertificates } = this.#tls;
+    return connectTls({
+      ...target,
+      ALPNProtocols: ['h2'],
+      rejectUnauthorized: verify,
+      ...(rootCertificates === undefined ? {} : { ca: rootCertificates }),
+      // A name for the certificate; addresses may not stand there.
+      ...(isIP(this.#host) === 0 ? { servername: this.#host } : {}),
+    });
+  }
+
+  /** The connection is gone. One that was open may be made again at once. */
+  #failed(connection: ClientConnection, reason: string): void {
+    if (connection.opened) {
+      this.#pauseMs = this.#reconnectMinMs;
+      return;
+    }
+    this.#lastFailure = reason;
+    const jitter = 1 + RECONNECT_JITTER * (2 * Math.random() - 1);
+    this.#nextAttemptMs = performance.now() + this.#pauseMs * jitter;
+    this.#pauseMs = Math.min(this.#reconnectMaxMs, this.#pauseMs * RECONNECT_GROWTH);
+  }
+}
+
+/** A call that could not begin. */
+class FailedStream implements RpcStream<Buffer, Buffer> {
+  readonly pending = 0;
+  readonly pendingBytes = 0;
+  readonly closed = true;
+  readonly #failure: Error;
+
+  constructor(failure: Error) {
+    this.#failure = failure;
+  }
+
+  listen(listener: StreamListener<Buffer>): void {
+    // As with all other failures, not within the call of the listener's owner.
+    queueMicrotask(() => listener.closed(this.#failure));
+  }
+
+  write(): boolean {
+    return false;
+  }
+
+  drained(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  pause(): void {
+    // Nothing comes.
+  }
+
+  resume(): void {
+    // Nothing waits.
+  }
+
+  end(): void {
+    // It is over.
+  }
+
+  fail(): void {
+    // It is over.
+  }
+}
+
+/** The one answer of a call. */
+class UnaryAnswer implements StreamListener<Buffer> {
+  readonly #path: string;
+  readonly #resolve: (answer: Buffer) => void;
+  readonly #reject: (error: Error) => void;
+  #answer: Buffer | null = null;
+
+  constructor(path: string, resolve: (answer: Buffer) => void, reject: (error: Error) => void) {
+    this.#path = path;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  message(message: Buffer): void {
+    if (this.#answer !== null) {
+      throw new RpcError('INTERNAL', `${this.#path} has one answer, and more came`);
+    }
+    this.#answer = message;
+  }
+
+  closed(failure: Error | null): void {
+    if (failure !== null) this.#reject(failure);
+    else if (this.#answer !== null) this.#resolve(this.#answer);
+    else this.#reject(new RpcError('INTERNAL', `${this.#path} ended without its answer`));
   }
 }
 
@@ -205,55 +326,4 @@ export class RpcService {
       throw new MqError('CONFIG_INVALID', `${this.#name} has no method ${name}`);
     return method;
   }
-}
-
-function headersOf(settings: CallSettings): Metadata {
-  if (settings.headers === undefined) return noHeaders;
-  const metadata = new Metadata();
-  for (const [name, value] of Object.entries(settings.headers)) metadata.set(name, value);
-  return metadata;
-}
-
-function optionsOf(settings: CallSettings): CallOptions {
-  return settings.deadlineMs === null ? {} : { deadline: settings.deadlineMs };
-}
-
-function followSignal(
-  call: ClientReadableStream<Buffer> | ClientDuplexStream<Buffer, Buffer>,
-  signal: AbortSignal | undefined,
-): void {
-  if (signal === undefined) return;
-  const abort = (): void => call.cancel();
-  if (signal.aborted) abort();
-  else signal.addEventListener('abort', abort, { once: true });
-  // 'close' waits for a reader that takes everything; the status always comes.
-  const forget = (): void => signal.removeEventListener('abort', abort);
-  call.once('status', forget);
-  call.once('close', forget);
-}
-
-async function* iterate(call: ClientReadableStream<Buffer>): AsyncGenerator<Buffer, void, void> {
-  let finished = false;
-  // An error that comes when nobody reads any more (the loop was left) must not become an uncaught one.
-  call.on('error', () => undefined);
-  try {
-    for await (const message of call) yield message as Buffer;
-    finished = true;
-  } catch (error) {
-    finished = true;
-    throw toRpcError(error as ServiceError);
-  } finally {
-    if (!finished) call.cancel();
-  }
-}
-
-function toRpcError(error: ServiceError | Error): RpcError {
-  if ('code' in error && typeof error.code === 'number') {
-    return new RpcError(
-      rpcStatusName(error.code),
-      error.details === '' ? error.message : error.details,
-      { cause: error },
-    );
-  }
-  return new RpcError(rpcStatusName(grpcStatus.INTERNAL), error.message, { cause: error });
 }

@@ -2,6 +2,7 @@ import { type Socket } from 'node:net';
 import { errorText, LogGate, type Logger } from '@raftmq/base';
 import { type Connection, type ConnectionHost } from './http2/connection.js';
 import { FlushTurn } from './http2/flush-turn.js';
+import { ConnectionClock } from './http2/connection-clock.js';
 import { type ConnectionLimits, newConnectionProbe } from './http2/limits.js';
 import { ByteBudget } from './http2/message-memory.js';
 import { type ConnectionError } from './http2/protocol.js';
@@ -10,8 +11,10 @@ import { isImpossible } from './status.js';
 import { type ByteReceiver } from './visitor.js';
 
 const LOG_INTERVAL_MS = 10_000;
-/** Deadlines are kept to this, and all other times; smaller limits make it smaller. */
-const TICK_MAX_MS = 100;
+/** Deadlines are kept to this. */
+const DEADLINE_GRAIN_MS = 100;
+/** All other times are kept to this; smaller limits make it smaller. */
+const TICK_MAX_MS = 1_000;
 const TICK_MIN_MS = 10;
 
 /** The HTTP/2 connections of a server: one clock and one turn for all of them. */
@@ -22,10 +25,9 @@ export class Connections implements ConnectionHost {
   readonly handlers: ServerHandlers;
   readonly #limits: ConnectionLimits;
   readonly #logger: Logger;
+  readonly #clock: ConnectionClock;
   readonly #open = new Set<Connection>();
   readonly #gate = new LogGate(LOG_INTERVAL_MS);
-  #timer: NodeJS.Timeout | null = null;
-  #tickedMs = 0;
   #draining = false;
 
   /** @param partialBytesMax memory for requests that have not come in whole, over all connections */
@@ -39,6 +41,10 @@ export class Connections implements ConnectionHost {
     this.#limits = limits;
     this.partialMemory = new ByteBudget(partialBytesMax);
     this.#logger = logger;
+    const { idleMs, keepaliveMs, keepaliveTimeoutMs, openingMs } = limits;
+    const shortestMs = Math.min(idleMs, keepaliveMs, keepaliveTimeoutMs, openingMs);
+    const restMs = Math.max(TICK_MIN_MS, Math.min(TICK_MAX_MS, shortestMs / 4));
+    this.#clock = new ConnectionClock(restMs, DEADLINE_GRAIN_MS);
   }
 
   /**
@@ -52,31 +58,18 @@ export class Connections implements ConnectionHost {
     const connection = new ServerConnection(socket, this, this.#limits, nowMs);
     this.#open.add(connection);
     if (this.#draining) connection.drain();
-    this.#startTicking(nowMs);
+    this.#clock.add(connection, nowMs);
     return (bytes) => connection.received(bytes);
   }
 
-  #startTicking(nowMs: number): void {
-    if (this.#timer !== null) return;
-    const { idleMs, keepaliveMs, keepaliveTimeoutMs, openingMs } = this.#limits;
-    const shortestMs = Math.min(idleMs, keepaliveMs, keepaliveTimeoutMs, openingMs);
-    const tickMs = Math.max(TICK_MIN_MS, Math.min(TICK_MAX_MS, shortestMs / 4));
-    this.#tickedMs = nowMs;
-    this.#timer = setInterval(() => this.#tick(), tickMs);
-    this.#timer.unref();
+  due(atMs: number): void {
+    this.#clock.due(atMs);
   }
 
   /** Tells all clients to go. */
   drain(): void {
     this.#draining = true;
     for (const connection of this.#open) connection.drain();
-  }
-
-  #tick(): void {
-    const nowMs = performance.now();
-    const elapsedMs = nowMs - this.#tickedMs;
-    this.#tickedMs = nowMs;
-    for (const connection of this.#open) connection.tick(nowMs, elapsedMs);
   }
 
   violated(connection: Connection, { code, message }: ConnectionError): void {
@@ -98,9 +91,7 @@ export class Connections implements ConnectionHost {
 
   left(connection: Connection): void {
     this.#open.delete(connection);
-    if (this.#open.size > 0 || this.#timer === null) return;
-    clearInterval(this.#timer);
-    this.#timer = null;
+    this.#clock.delete(connection);
   }
 
   #log(fields: Record<string, unknown>, message: string): void {

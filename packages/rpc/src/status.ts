@@ -39,10 +39,20 @@ export function rpcStatusName(code: number): RpcStatus {
 export class RpcError extends Error {
   override readonly name = 'RpcError';
   readonly status: RpcStatus;
+  /**
+   * Whether the server certainly did not begin the call: it never left, or the server said so. Otherwise a failure of the
+   * transport leaves its outcome open.
+   */
+  readonly neverBegun: boolean;
 
-  constructor(status: RpcStatus, message: string, options?: ErrorOptions) {
+  constructor(
+    status: RpcStatus,
+    message: string,
+    options: ErrorOptions & { readonly neverBegun?: boolean } = {},
+  ) {
     super(message, options);
     this.status = status;
+    this.neverBegun = options.neverBegun ?? false;
   }
 }
 

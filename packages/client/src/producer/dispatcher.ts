@@ -12,13 +12,7 @@ import { type ClientCore } from '../client-core.js';
 import { messagingPath } from '../messaging-rpc.js';
 import { type BrokerTarget, type Route } from '../route-cache.js';
 import { backoffMs } from '../settings.js';
-import {
-  callFailure,
-  isOk,
-  isTransportFailure,
-  neverSent,
-  statusToError,
-} from '../status-error.js';
+import { callFailure, isOk, isTransportFailure, statusToError } from '../status-error.js';
 import { type SendReceipt } from './message.js';
 
 /** What became of one message. */
@@ -109,7 +103,7 @@ export class SendDispatcher {
       if (isTransportFailure(error)) this.#core.routes.refresh(topic);
       return {
         ...failed(batch, callFailure(error)),
-        unknown: isTransportFailure(error) && !neverSent(error),
+        unknown: isTransportFailure(error) && !error.neverBegun,
         moveOn: isTransportFailure(error) && addresses.some((other) => !tried.includes(other)),
       };
     }

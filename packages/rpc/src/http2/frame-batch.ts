@@ -1,4 +1,4 @@
-import { FRAME_HEADER_BYTES, frameType } from './protocol.js';
+import { FRAME_HEADER_BYTES, frameFlag, frameType } from './protocol.js';
 
 const SLAB_BYTES = 64 * 1024;
 /** Larger pieces go to the socket as they are; up to here a copy is cheaper than a buffer more in the writev. */
@@ -67,9 +67,11 @@ export class FrameBatch {
     }
   }
 
-  windowUpdate(streamId: number, incrementBytes: number): void {
-    this.frameHeader(4, frameType.WINDOW_UPDATE, 0, streamId);
-    this.#uint32(incrementBytes);
+  /** HEADERS with a whole block, which may change afterwards. */
+  headers(streamId: number, flags: number, block: Buffer): void {
+    this.frameHeader(block.length, frameType.HEADERS, flags | frameFlag.END_HEADERS, streamId);
+    const stable = block.length > COPIED_BYTES_MAX ? Buffer.from(block) : block;
+    this.piece(stable, 0, stable.length);
   }
 
   resetStream(streamId: number, code: number): void {

@@ -8,6 +8,7 @@ import { CALL_QUANTUM_BYTES, STREAM_BYTES_HIGH, STREAM_MESSAGES_HIGH } from './l
 import { type MessageEncoding, unpack } from './message-encoding.js';
 import { PartialMessage } from './partial-message.js';
 import { frameFlag, frameType } from './protocol.js';
+import { type ReceiveWindow } from './receive-window.js';
 
 const PREFIX_BYTES = 5;
 
@@ -24,9 +25,11 @@ const hold = { NO_LISTENER: 1, PAUSED: 2, UNPACKING: 4 } as const;
 export abstract class GrpcStream implements RpcStream<Buffer, Buffer> {
   readonly connection: Connection;
   readonly id: number;
+  /** When the call has to be over; monotonic, Infinity = whenever. */
+  readonly deadlineAtMs: number;
   /** Bytes that the peer lets us send, and that we let it send. Kept by the connection too. */
   sendWindow: number;
-  receiveWindow: number;
+  readonly receiveWindow: ReceiveWindow;
   /** The connection has it in its list of streams with something to write. */
   queued = false;
   /** END_STREAM came. */
@@ -43,7 +46,6 @@ export abstract class GrpcStream implements RpcStream<Buffer, Buffer> {
   #holds = 0;
   #held: HeldBytes | null = null;
   #partial: PartialMessage | null = null;
-  #unreturnedBytes = 0;
   #endDelivered = false;
 
   /** The message under way, how much of prefix and body was sent, and what follows it. */
@@ -58,11 +60,12 @@ export abstract class GrpcStream implements RpcStream<Buffer, Buffer> {
   #ended = false;
   #waiting: (() => void)[] = [];
 
-  constructor(connection: Connection, id: number) {
+  constructor(connection: Connection, id: number, deadlineAtMs: number) {
     this.connection = connection;
     this.id = id;
+    this.deadlineAtMs = deadlineAtMs;
     this.sendWindow = connection.peerStreamWindowBytes;
-    this.receiveWindow = connection.streamReceiveWindowBytes;
+    this.receiveWindow = connection.newReceiveWindow();
   }
 
   /** Writes what comes before messages. May write everything, and end the stream. */
@@ -78,6 +81,8 @@ export abstract class GrpcStream implements RpcStream<Buffer, Buffer> {
   abstract reset(code: number): void;
   /** The connection is gone; the stream is over already. */
   abstract lost(reason: string): void;
+  /** Its deadline has passed. */
+  abstract expire(): void;
 
   // ---- Incoming -------------------------------------------------------------------------------------------------
 
@@ -240,11 +245,8 @@ export abstract class GrpcStream implements RpcStream<Buffer, Buffer> {
     if (sizeBytes === 0) return;
     this.connection.consumed(sizeBytes);
     if (this.remoteEnded || this.deaf) return;
-    this.#unreturnedBytes += sizeBytes;
-    if (2 * this.#unreturnedBytes < this.connection.streamWindowBytes) return;
-    this.receiveWindow += this.#unreturnedBytes;
-    this.connection.windowUpdate(this.id, this.#unreturnedBytes);
-    this.#unreturnedBytes = 0;
+    const returnedBytes = this.receiveWindow.consumed(sizeBytes);
+    if (returnedBytes > 0) this.connection.windowUpdate(this.id, returnedBytes);
   }
 
   // ---- Outgoing -------------------------------------------------------------------------------------------------
@@ -279,6 +281,11 @@ export abstract class GrpcStream implements RpcStream<Buffer, Buffer> {
 
   protected get started(): boolean {
     return this.#started;
+  }
+
+  /** All that this side has to say was put into frames. */
+  protected get localEnded(): boolean {
+    return this.#ended;
   }
 
   /** The peer has a piece of a message whose rest is here. */

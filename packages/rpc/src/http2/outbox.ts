@@ -29,6 +29,7 @@ export class Outbox implements Flushable {
   readonly #starved = new Set<GrpcStream>();
   #planned = false;
   #awaitingDrain = false;
+  #held = false;
   #ending = false;
 
   constructor(socket: Socket, turn: FlushTurn, owner: OutboxOwner) {
@@ -68,6 +69,17 @@ export class Outbox implements Flushable {
     if (this.#starved.size > 0) this.#plan();
   }
 
+  /** Streams wait, until `release`. */
+  hold(): void {
+    this.#held = true;
+  }
+
+  release(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    if (this.#ready.length > 0) this.#plan();
+  }
+
   forget(stream: GrpcStream): void {
     this.#starved.delete(stream);
   }
@@ -102,7 +114,7 @@ export class Outbox implements Flushable {
       for (const frame of this.#control) batch.piece(frame, 0, frame.length);
       this.#control.length = 0;
       this.#controlBytes = 0;
-      this.#writeStreams(batch);
+      if (!this.#held) this.#writeStreams(batch);
     } catch (error) {
       batch.take();
       this.#owner.crashed(error);
@@ -117,7 +129,7 @@ export class Outbox implements Flushable {
       socket.uncork();
     }
     if (this.#ending && this.#control.length === 0) socket.end();
-    else if (this.#control.length > 0 || this.#ready.length > 0) this.#plan();
+    else if (this.#control.length > 0 || (this.#ready.length > 0 && !this.#held)) this.#plan();
   }
 
   #writeStreams(batch: FrameBatch): void {

@@ -5,7 +5,7 @@ import { type FrameBatch } from './frame-batch.js';
 import { GrpcStream } from './grpc-stream.js';
 import { fieldKind, type HeaderField } from './header-field.js';
 import { type MessageEncoding } from './message-encoding.js';
-import { frameFlag, frameType } from './protocol.js';
+import { frameFlag } from './protocol.js';
 import { type ServerConnection, type ServerMethod } from './server-connection.js';
 
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
@@ -13,8 +13,6 @@ const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
 /** A call as its server has it: what handlers know about it, and both halves of its stream, in one object. */
 export class ServerCall extends GrpcStream implements CallContext {
   declare readonly connection: ServerConnection;
-  /** Monotonic; Infinity = none. */
-  readonly deadlineAtMs: number;
   readonly #method: ServerMethod;
   readonly #fields: readonly HeaderField[];
   readonly #deadlineMs: number | null;
@@ -38,13 +36,11 @@ export class ServerCall extends GrpcStream implements CallContext {
     timeoutMs: number,
     encoding: MessageEncoding | null,
   ) {
-    super(connection, id);
+    super(connection, id, timeoutMs === Infinity ? Infinity : performance.now() + timeoutMs);
     this.#method = method;
     this.#fields = fields;
     this.encoding = encoding;
-    const timed = timeoutMs !== Infinity;
-    this.#deadlineMs = timed ? Date.now() + timeoutMs : null;
-    this.deadlineAtMs = timed ? performance.now() + timeoutMs : Infinity;
+    this.#deadlineMs = timeoutMs === Infinity ? null : Date.now() + timeoutMs;
   }
 
   /** The method's handler may run. */
@@ -192,7 +188,7 @@ export class ServerCall extends GrpcStream implements CallContext {
 
   protected writeStart(batch: FrameBatch): void {
     if (this.#status > 0 && !this.unsent) return;
-    writeHeaders(batch, this.id, frameFlag.END_HEADERS, ANSWER_START);
+    batch.headers(this.id, 0, ANSWER_START);
     this.#startWritten = true;
   }
 
@@ -203,7 +199,7 @@ export class ServerCall extends GrpcStream implements CallContext {
       : this.#startWritten
         ? failedTrailers(this.#status, this.#details)
         : failedAnswer(this.#status, this.#details);
-    writeHeaders(batch, this.id, frameFlag.END_HEADERS | frameFlag.END_STREAM, block);
+    batch.headers(this.id, frameFlag.END_STREAM, block);
     if (!this.remoteEnded) {
       // The whole answer is there: the caller need not send the rest (RFC 9113, 8.1).
       batch.resetStream(this.id, 0);
@@ -223,7 +219,6 @@ export class ServerCall extends GrpcStream implements CallContext {
     this.#cancel(new RpcError('CANCELLED', reason));
   }
 
-  /** Its deadline has passed. */
   expire(): void {
     if (this.over) return;
     const late = new RpcError('DEADLINE_EXCEEDED', 'the deadline of the call has passed');
@@ -254,9 +249,4 @@ export class ServerCall extends GrpcStream implements CallContext {
       this.connection.handlers.statusOf(this.path, error);
     }
   }
-}
-
-function writeHeaders(batch: FrameBatch, streamId: number, flags: number, block: Buffer): void {
-  batch.frameHeader(block.length, frameType.HEADERS, flags, streamId);
-  batch.piece(block, 0, block.length);
 }

@@ -4,12 +4,13 @@ import { rpcStatus } from '../status.js';
 import { failedAnswer, NOT_GRPC, NOT_POST, unknownEncodingAnswer } from './answer-blocks.js';
 import { Connection, type ConnectionHost } from './connection.js';
 import { headersFrame, resetFrame } from './control-frames.js';
-import { type GrpcStream } from './grpc-stream.js';
 import { type HeaderField } from './header-field.js';
 import { type ConnectionLimits } from './limits.js';
 import { readRequestHead, requestHead } from './request-head.js';
 import { ConnectionError, errorCode, PREFACE, setting } from './protocol.js';
 import { ServerCall } from './server-call.js';
+
+const NO_PREFACE = Buffer.alloc(0);
 
 export type ServerMethod = RawMethod;
 
@@ -43,8 +44,6 @@ export class ServerConnection extends Connection {
   #prefaceBytes = 0;
   /** The last stream that the client began, served or not. */
   #seenStreamId = 0;
-  /** No open call has an earlier deadline. */
-  #nextDeadlineMs = Infinity;
 
   constructor(
     socket: Socket,
@@ -52,9 +51,10 @@ export class ServerConnection extends Connection {
     limits: ConnectionLimits,
     nowMs: number,
   ) {
-    super(socket, host, limits, nowMs);
+    const peer = `${socket.remoteAddress ?? ''}:${socket.remotePort ?? 0}`;
+    super(socket, peer, host, limits, nowMs);
     this.handlers = host.handlers;
-    this.open([[setting.MAX_CONCURRENT_STREAMS, limits.streamsMax]]);
+    this.open(NO_PREFACE, [[setting.MAX_CONCURRENT_STREAMS, limits.streamsMax]]);
   }
 
   override received(chunk: Buffer): void {
@@ -72,15 +72,35 @@ export class ServerConnection extends Connection {
     if (size < chunk.length) super.received(chunk.subarray(size));
   }
 
-  protected isIdle(streamId: number): boolean {
+  isIdle(streamId: number): boolean {
     return streamId > this.#seenStreamId || streamId % 2 === 0;
   }
 
-  protected goAwayReceived(): void {
+  goAwayReceived(): void {
     // The client opens no more calls; those that are open go on.
   }
 
-  protected headersReceived(streamId: number, ends: boolean, fields: HeaderField[] | null): void {
+  protected settingsRead(): void {
+    // Answers use no table, and streams are the client's to begin.
+  }
+
+  protected lossReason(orderly: boolean): string {
+    return orderly ? 'the caller is gone' : 'the connection broke';
+  }
+
+  protected violationReason(error: ConnectionError): string {
+    return error.message;
+  }
+
+  protected isComplete(): boolean {
+    return false;
+  }
+
+  protected get mayAsk(): boolean {
+    return true;
+  }
+
+  headersReceived(streamId: number, ends: boolean, fields: HeaderField[] | null): void {
     const open = this.streams.get(streamId);
     if (open !== undefined) {
       this.trailersReceived(open, ends);
@@ -128,8 +148,7 @@ export class ServerConnection extends Connection {
       this.#answer(streamId, ends, failedAnswer(rpcStatus.RESOURCE_EXHAUSTED, details));
     } else {
       const call = new ServerCall(this, streamId, method, fields, timeoutMs, encoding);
-      this.streams.set(streamId, call);
-      if (call.deadlineAtMs < this.#nextDeadlineMs) this.#nextDeadlineMs = call.deadlineAtMs;
+      this.add(call);
       if (contentLength >= 0) call.expectContent(contentLength);
       call.begin();
       if (ends) this.trailersReceived(call, true);
@@ -166,19 +185,5 @@ export class ServerConnection extends Connection {
     if (ends) return;
     this.passOver(streamId);
     this.outbox.control(resetFrame(streamId, errorCode.NO_ERROR));
-  }
-
-  protected ticked(nowMs: number): void {
-    if (nowMs < this.#nextDeadlineMs) return;
-    let next = Infinity;
-    for (const stream of [...this.streams.values()] as (GrpcStream & ServerCall)[]) {
-      if (stream.deadlineAtMs <= nowMs) {
-        this.probe.deadlinesPassed++;
-        stream.expire();
-      } else if (stream.deadlineAtMs < next) {
-        next = stream.deadlineAtMs;
-      }
-    }
-    this.#nextDeadlineMs = next;
   }
 }

@@ -1,0 +1,79 @@
+import { rpcStatus } from '../status.js';
+import { decodeGrpcMessage } from './grpc-text.js';
+import { fieldKind, type HeaderField } from './header-field.js';
+import { encodingOf, type MessageEncoding } from './message-encoding.js';
+
+/** What header fields of an answer say; one object for all of them, read it at once. */
+export const answerHead = {
+  /** Of HTTP; 0 = not said. */
+  httpStatus: 0,
+  isGrpc: false,
+  /** undefined = packed in a way that we do not know. */
+  encoding: null as MessageEncoding | null | undefined,
+  /** Of gRPC; -1 = not said. */
+  status: -1,
+  details: '',
+};
+
+const GRPC_TYPE = 'application/grpc';
+const STATUS_NUMBER = /^[0-9]{1,9}$/;
+
+/** Reads headers or trailers of an answer into {@link answerHead}. @returns false when HTTP/2 does not allow them */
+export function readAnswerHead(fields: readonly HeaderField[]): boolean {
+  answerHead.httpStatus = 0;
+  answerHead.isGrpc = false;
+  answerHead.encoding = null;
+  answerHead.status = -1;
+  answerHead.details = '';
+  for (let i = 0; i < fields.length; i++) {
+    const { kind, value } = fields[i]!;
+    switch (kind) {
+      case fieldKind.STATUS:
+        answerHead.httpStatus = Number(value);
+        if (!(answerHead.httpStatus >= 100 && answerHead.httpStatus <= 999)) return false;
+        break;
+      case fieldKind.METHOD:
+      case fieldKind.SCHEME:
+      case fieldKind.PATH:
+      case fieldKind.AUTHORITY:
+      case fieldKind.FORBIDDEN:
+        return false;
+      case fieldKind.CONTENT_TYPE:
+        answerHead.isGrpc = value.startsWith(GRPC_TYPE);
+        break;
+      case fieldKind.GRPC_ENCODING:
+        answerHead.encoding = encodingOf(value);
+        break;
+      case fieldKind.GRPC_STATUS:
+        answerHead.status = STATUS_NUMBER.test(value) ? Number(value) : rpcStatus.UNKNOWN;
+        break;
+      case fieldKind.GRPC_MESSAGE:
+        answerHead.details = decodeGrpcMessage(value);
+        break;
+      default:
+        break;
+    }
+  }
+  return true;
+}
+
+/** The status of gRPC for an answer of HTTP without one (gRPC's own table). */
+export function statusOfHttp(httpStatus: number): number {
+  switch (httpStatus) {
+    case 400:
+      return rpcStatus.INTERNAL;
+    case 401:
+      return rpcStatus.UNAUTHENTICATED;
+    case 403:
+      return rpcStatus.PERMISSION_DENIED;
+    case 404:
+      return rpcStatus.UNIMPLEMENTED;
+    case 429:
+    case 502:
+    case 503:
+    case 504:
+      return rpcStatus.UNAVAILABLE;
+    default:
+      return rpcStatus.UNKNOWN;
+  }
+}
