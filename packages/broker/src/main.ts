@@ -7,6 +7,7 @@ import {
   type Logger,
 } from '@raftmq/base';
 import { Broker } from './broker.js';
+import { letHeapGrow } from './ops/heap-growth.js';
 import { brokerSettings, checkBrokerSettings, type BrokerSettings } from './settings.js';
 
 const EXIT_FAILED = 1;
@@ -49,6 +50,7 @@ async function run(settings: BrokerSettings): Promise<number> {
   process.on('uncaughtException', dieOf('uncaught exception'));
   process.on('unhandledRejection', dieOf('unhandled rejection'));
   const signalled = firstSignal();
+  letHeapGrow();
   let broker: Broker;
   try {
     broker = await Broker.start({ settings, logger, onFatal: dieOf('the replica cannot go on') });

@@ -25,6 +25,20 @@ describe('SendTemplate', () => {
     expect(second.topicName).toBe('bench');
   });
 
+  test('a request that comes back is used again, with ids and a stamp of its own', () => {
+    const template = new SendTemplate('bench', 2, 100, '01'.padEnd(26, 'A'));
+    const idsOf = (bytes: Buffer): string[] =>
+      decodeSendMessageRequest(bytes, context).messages.map(({ messageId }) => messageId);
+    const request = template.next(1);
+    const ids = idsOf(request);
+    template.recycle(request);
+    const again = template.next(2);
+    expect(again).toBe(request);
+    expect(idsOf(again).filter((id) => ids.includes(id))).toEqual([]);
+    expect(decodeSendMessageRequest(again, context).messages[1]!.body.readDoubleBE(8)).toBe(2);
+    expect(template.next(3)).not.toBe(again);
+  });
+
   test('a body shorter than the stamp is left alone', () => {
     const template = new SendTemplate('bench', 2, STAMP_BYTES - 1, 'ID');
     const [a, b] = [template.next(1), template.next(2)].map(

@@ -44,13 +44,13 @@ export class BenchSender {
     const broker = brokers[this.#turn++ % brokers.length]!;
     const { rpc } = this.#target.core;
     const address = rpc.pool.preferred(broker.addresses)[0]!;
-    const bytes = await rpc.unaryAt(
-      address,
-      messagingPath.sendMessage,
-      this.#template.next(stampMs),
-    );
+    const request = this.#template.next(stampMs);
+    const bytes = await rpc.unaryAt(address, messagingPath.sendMessage, request);
     const status = decodeStatusResponse(bytes);
-    if (isOk(status)) return;
+    if (isOk(status)) {
+      this.#template.recycle(request);
+      return;
+    }
     const entry = decodeSendMessageResponse(bytes).entries.find((one) => !isOk(one.status));
     throw statusToError(entry?.status ?? status);
   }
