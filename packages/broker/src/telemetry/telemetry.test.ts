@@ -150,7 +150,6 @@ describe('settings', () => {
         },
       },
     ],
-    ['an illegal filter', consumer('a|b')],
     [
       'a reserved client property',
       { settings: { ...producer.settings, clientProperties: { 'rocketmq.x': 'y' } } },
@@ -171,6 +170,16 @@ describe('settings', () => {
       message: expect.stringMatching(/^process client telemetryCommand failed\. /),
     });
     expect(edge.registry.streams).toBe(0);
+  });
+
+  it('with an illegal filter are refused to Java alone: the starts of other SDKs would wait for ever', () => {
+    const java = open({ 'x-mq-client-id': 'j1', 'x-mq-language': 'JAVA' });
+    java.receive(consumer('a|b'));
+    expect(java.failure).toMatchObject({ status: 'INVALID_ARGUMENT' });
+    const go = open({ 'x-mq-client-id': 'g1', 'x-mq-language': 'GOLANG' });
+    go.receive(consumer('a|b'));
+    expect(go.failure).toBeNull();
+    expect(go.sent[0]?.status.code).toBe(20000);
   });
 
   it('sent without end end the stream, but not over a longer time', async () => {
