@@ -7,7 +7,7 @@ import {
   type Logger,
 } from '@raftmq/base';
 import { Broker } from './broker.js';
-import { letHeapGrow } from './ops/heap-growth.js';
+import { HeapKeeper } from './ops/heap-keeper.js';
 import { brokerSettings, checkBrokerSettings, type BrokerSettings } from './settings.js';
 
 const EXIT_FAILED = 1;
@@ -50,7 +50,7 @@ async function run(settings: BrokerSettings): Promise<number> {
   process.on('uncaughtException', dieOf('uncaught exception'));
   process.on('unhandledRejection', dieOf('unhandled rejection'));
   const signalled = firstSignal();
-  letHeapGrow();
+  HeapKeeper.start();
   let broker: Broker;
   try {
     broker = await Broker.start({ settings, logger, onFatal: dieOf('the replica cannot go on') });
