@@ -1,4 +1,5 @@
-export { AdminClient, type AdminClientOptions, type ResetRequest } from './admin/admin-client.js';
+export { type AdminClientOptions } from './admin/admin-calls.js';
+export { AdminClient, type ResetRequest } from './admin/admin-client.js';
 export { messageMissing } from './admin/message-admin.js';
 export {
   type ConsumeStatus,

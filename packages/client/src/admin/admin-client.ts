@@ -1,16 +1,13 @@
 import { MqError } from '@raftmq/base';
-import { NameserverClient, parseTopicType, statusCode } from '@raftmq/protocol';
-import { type RpcService } from '@raftmq/rpc';
-import { ChannelPool } from '../channel-pool.js';
-import { addressesOf, parseEndpoints } from '../endpoints.js';
-import { CallHeaders } from '../headers.js';
-import { createClientId } from '../ids.js';
+import { parseTopicType } from '@raftmq/protocol';
+import { callFailure, isTransportFailure } from '../status-error.js';
 import {
-  type ClientOptions,
-  compileClientOptions,
-  type CompiledClientOptions,
-} from '../options.js';
-import { callFailure, isTransportFailure, statusToError } from '../status-error.js';
+  AdminCalls,
+  type AdminClientOptions,
+  CHANGE_TIMEOUT_MS,
+  checkResult,
+  resultError,
+} from './admin-calls.js';
 import { MessageAdmin } from './message-admin.js';
 import {
   type FoundMessages,
@@ -31,11 +28,10 @@ import {
   type TopicStatus,
   type TransactionInfo,
 } from './model.js';
-import { groupOf, leaderFirst, summarize } from './replica-view.js';
+import { leaderFirst, summarize } from './replica-view.js';
 import {
   groupFromWire,
   groupToWire,
-  type WireAdminResult,
   type WireListDeadLetters,
   type WireListGroups,
   type WireListTopics,
@@ -45,14 +41,6 @@ import {
   type WireResumed,
   type WireTransactions,
 } from './wire.js';
-
-/** Give NameServers, brokers, or both; NameServers are asked first. */
-export interface AdminClientOptions extends Omit<ClientOptions, 'endpoints'> {
-  /** NameServers, `host:port;host:port`. */
-  readonly namesrv?: string;
-  /** Brokers; every group of the cluster has to be among them. */
-  readonly endpoints?: string;
-}
 
 /** What a reset is about. */
 export interface ResetRequest {
@@ -72,9 +60,6 @@ const resetTargets = { beginning: 0, end: 1, timestamp: 2, offset: 3 } as const;
 const LETTERS_PER_PAGE = 256;
 const RESENDS_PER_CALL = 64;
 
-const ADMIN = 'raftmq.admin.v1.Admin';
-/** Changes wait for a leader; that may take an election. */
-const CHANGE_TIMEOUT_MS = 10_000;
 /** Queries may read much of the log. */
 const QUERY_TIMEOUT_MS = 10_000;
 
@@ -82,49 +67,27 @@ const QUERY_TIMEOUT_MS = 10_000;
  * Administration of a whole cluster: what is said once here is done at every broker group. Close it at the end.
  */
 export class AdminClient {
-  readonly #options: CompiledClientOptions;
-  readonly #namesrv: NameserverClient | null;
-  readonly #brokers: readonly string[];
-  readonly #pool: ChannelPool;
-  readonly #headers: CallHeaders;
-  readonly #messages = new MessageAdmin((method, request, absent, brokerGroup) =>
-    this.#askAll(method, request, absent, brokerGroup, QUERY_TIMEOUT_MS),
-  );
+  readonly #calls: AdminCalls;
+  readonly #messages: MessageAdmin;
 
   /** @throws MqError CONFIG_INVALID when neither NameServers nor endpoints are given, or one cannot be read */
   constructor(options: AdminClientOptions) {
-    const addresses = (text: string | undefined): readonly string[] =>
-      text === undefined || text === '' ? [] : addressesOf(parseEndpoints(text));
-    const namesrv = addresses(options.namesrv);
-    this.#brokers = addresses(options.endpoints);
-    if (namesrv.length + this.#brokers.length === 0) {
-      throw new MqError('CONFIG_INVALID', 'give the address of a NameServer or of a broker');
-    }
-    this.#options = compileClientOptions({ ...options, endpoints: options.endpoints ?? '' });
-    this.#namesrv =
-      namesrv.length === 0
-        ? null
-        : new NameserverClient({ addresses: namesrv, timeoutMs: this.#options.requestTimeoutMs });
-    this.#pool = new ChannelPool(this.#options);
-    this.#headers = new CallHeaders(this.#options, createClientId());
+    this.#calls = new AdminCalls(options);
+    this.#messages = new MessageAdmin((method, request, absent, brokerGroup) =>
+      this.#calls.askAll(method, request, absent, brokerGroup, QUERY_TIMEOUT_MS),
+    );
   }
 
   close(): void {
-    this.#namesrv?.close();
-    this.#pool.close();
+    this.#calls.close();
   }
 
   /**
    * All broker groups, ordered by name.
    * @throws MqError HA_NOT_AVAILABLE when nobody answers, PRECONDITION_FAILED when no group is known
    */
-  async groups(): Promise<readonly GroupInfo[]> {
-    const groups =
-      this.#namesrv === null ? await this.#groupsOfBrokers() : await this.#namesrv.cluster();
-    if (groups.length === 0) {
-      throw new MqError('PRECONDITION_FAILED', 'no broker is registered at the NameServer');
-    }
-    return [...groups].sort((a, b) => (a.group < b.group ? -1 : 1));
+  groups(): Promise<readonly GroupInfo[]> {
+    return this.#calls.groups();
   }
 
   /**
@@ -132,17 +95,21 @@ export class AdminClient {
    * @param createOnly fail when it exists with other settings
    */
   async putTopic(topic: TopicInfo, createOnly: boolean, brokerGroup?: string): Promise<void> {
-    await this.#change('PutTopic', { topic, createOnly }, brokerGroup);
+    await this.#calls.change('PutTopic', { topic, createOnly }, brokerGroup);
   }
 
   /** Deletes a topic and its messages everywhere. @throws MqError TOPIC_NOT_FOUND when no group has it */
   async deleteTopic(name: string): Promise<void> {
-    await this.#change('DeleteTopic', { name }, undefined, 'TOPIC_NOT_FOUND');
+    await this.#calls.change('DeleteTopic', { name }, undefined, 'TOPIC_NOT_FOUND');
   }
 
   /** All topics, one entry per topic and broker group. @param name one topic; '' = all */
   async topics(name = ''): Promise<readonly TopicStatus[]> {
-    const perGroup = await this.#askAll<WireListTopics>('ListTopics', { name }, 'TOPIC_NOT_FOUND');
+    const perGroup = await this.#calls.askAll<WireListTopics>(
+      'ListTopics',
+      { name },
+      'TOPIC_NOT_FOUND',
+    );
     return perGroup.flatMap(({ group, answer }) =>
       answer.topics.map((entry) => ({
         brokerGroup: group,
@@ -154,17 +121,17 @@ export class AdminClient {
 
   /** Creates a consumer group at every broker group, or changes it. */
   async putGroup(group: ConsumerGroupInfo, createOnly: boolean): Promise<void> {
-    await this.#change('PutGroup', { group: groupToWire(group), createOnly });
+    await this.#calls.change('PutGroup', { group: groupToWire(group), createOnly });
   }
 
   /** Deletes a consumer group and its progress. @throws MqError CONSUMER_GROUP_NOT_FOUND when nobody has it */
   async deleteGroup(name: string): Promise<void> {
-    await this.#change('DeleteGroup', { name }, undefined, 'CONSUMER_GROUP_NOT_FOUND');
+    await this.#calls.change('DeleteGroup', { name }, undefined, 'CONSUMER_GROUP_NOT_FOUND');
   }
 
   /** All consumer groups, one entry per group and broker group. @param name one group; '' = all */
   async consumerGroups(name = ''): Promise<readonly ConsumerGroupStatus[]> {
-    const perGroup = await this.#askAll<WireListGroups>(
+    const perGroup = await this.#calls.askAll<WireListGroups>(
       'ListGroups',
       { name },
       'CONSUMER_GROUP_NOT_FOUND',
@@ -212,7 +179,7 @@ export class AdminClient {
     readonly transactionId?: string;
   }): Promise<number> {
     const { topic = '', transactionId = '' } = filter;
-    const answers = await this.#askAll<WireResumed>(
+    const answers = await this.#calls.askAll<WireResumed>(
       'ResumeTransactions',
       { topic, transactionId },
       'INVALID_TRANSACTION_ID',
@@ -221,7 +188,7 @@ export class AdminClient {
   }
 
   async #transactions(method: string, request: object): Promise<readonly TransactionInfo[]> {
-    const perGroup = await this.#askAll<WireTransactions>(
+    const perGroup = await this.#calls.askAll<WireTransactions>(
       method,
       request,
       'INVALID_TRANSACTION_ID',
@@ -253,13 +220,12 @@ export class AdminClient {
           ? target.offset
           : 0;
     const wire = { group, topic, queueId, target: resetTargets[target.kind], value, dryRun };
-    const brokers = await this.#selected(brokerGroup);
+    const brokers = await this.#calls.selected(brokerGroup);
     const done: ResetQueue[] = [];
     let absent: MqError | null = null;
     for (const broker of brokers) {
-      const answer = await this.#unary<WireResetOffset>(
+      const answer = await this.#calls.unary<WireResetOffset>(
         leaderFirst(broker),
-        ADMIN,
         'ResetOffset',
         wire,
         CHANGE_TIMEOUT_MS,
@@ -282,15 +248,14 @@ export class AdminClient {
    * @throws MqError CONSUMER_GROUP_NOT_FOUND when no broker group knows it
    */
   async *deadLetters(group: string, brokerGroup?: string): AsyncIterable<DeadLetterInfo> {
-    const brokers = await this.#selected(brokerGroup);
+    const brokers = await this.#calls.selected(brokerGroup);
     let absent: MqError | null = null;
     let found = false;
     for (const broker of brokers) {
       let fromOffset = 0;
       for (;;) {
-        const answer = await this.#unary<WireListDeadLetters>(
+        const answer = await this.#calls.unary<WireListDeadLetters>(
           leaderFirst(broker),
-          ADMIN,
           'ListDeadLetters',
           { group, fromOffset, countMax: LETTERS_PER_PAGE },
         );
@@ -319,12 +284,11 @@ export class AdminClient {
     group: string,
     offsets: readonly number[],
   ): Promise<readonly ResendOutcome[]> {
-    const [broker] = await this.#selected(brokerGroup);
+    const [broker] = await this.#calls.selected(brokerGroup);
     const outcomes: ResendOutcome[] = [];
     for (let at = 0; at < offsets.length; at += RESENDS_PER_CALL) {
-      const answer = await this.#unary<WireResendDeadLetters>(
+      const answer = await this.#calls.unary<WireResendDeadLetters>(
         leaderFirst(broker!),
-        ADMIN,
         'ResendDeadLetters',
         { group, offsets: offsets.slice(at, at + RESENDS_PER_CALL) },
         CHANGE_TIMEOUT_MS,
@@ -346,7 +310,7 @@ export class AdminClient {
    * @param target node id, or -1 for the most advanced follower
    */
   async transferLeadership(brokerGroup: string, target: number): Promise<void> {
-    await this.#change('TransferLeadership', { target }, brokerGroup);
+    await this.#calls.change('TransferLeadership', { target }, brokerGroup);
   }
 
   /**
@@ -381,7 +345,7 @@ export class AdminClient {
     const answers = new Map<number, WireRaftStatus>();
     const ask = async (id: number, address: string): Promise<void> => {
       try {
-        const answer = await this.#unaryAt<WireRaftStatus>(address, ADMIN, 'GetRaftStatus', {});
+        const answer = await this.#calls.unaryAt<WireRaftStatus>(address, 'GetRaftStatus', {});
         if (answer.nodeId === id) answers.set(id, answer);
       } catch (error) {
         if (!isTransportFailure(error)) throw callFailure(error);
@@ -407,133 +371,4 @@ export class AdminClient {
       answers,
     );
   }
-
-  /** Asks every broker which group it belongs to. */
-  async #groupsOfBrokers(): Promise<readonly GroupInfo[]> {
-    const found = new Map<string, GroupInfo>();
-    let failure: unknown = null;
-    await Promise.all(
-      this.#brokers.map(async (address) => {
-        try {
-          const answer = await this.#unaryAt<WireRaftStatus>(address, ADMIN, 'GetRaftStatus', {});
-          const before = found.get(answer.group);
-          if (before === undefined || answer.term > before.term) {
-            found.set(answer.group, groupOf(answer, address));
-          }
-        } catch (error) {
-          failure = error;
-        }
-      }),
-    );
-    if (found.size === 0 && failure !== null) throw callFailure(failure);
-    return [...found.values()];
-  }
-
-  /** Does something at all broker groups; `absent` at some of them is no failure, at all of them it is. */
-  async #change(
-    method: string,
-    request: object,
-    brokerGroup?: string,
-    absent?: MqError['code'],
-  ): Promise<void> {
-    const groups = await this.#selected(brokerGroup);
-    const outcomes = await Promise.all(
-      groups.map(async (group) => {
-        try {
-          checkResult(
-            await this.#unary<WireAdminResult>(
-              leaderFirst(group),
-              ADMIN,
-              method,
-              request,
-              CHANGE_TIMEOUT_MS,
-            ),
-          );
-          return null;
-        } catch (error) {
-          return callFailure(error);
-        }
-      }),
-    );
-    const failures = outcomes.filter((outcome) => outcome !== null);
-    const grave = failures.find((failure) => failure.code !== absent);
-    if (grave !== undefined) throw grave;
-    if (failures.length > 0 && failures.length === outcomes.length) throw failures[0]!;
-  }
-
-  async #askAll<T extends { readonly result: WireAdminResult | null }>(
-    method: string,
-    request: object,
-    absent: MqError['code'],
-    brokerGroup?: string,
-    timeoutMs?: number,
-  ): Promise<readonly { readonly group: string; readonly answer: T }[]> {
-    const groups = await this.#selected(brokerGroup);
-    const answers = await Promise.all(
-      groups.map(async (group) => {
-        const answer = await this.#unary<T>(leaderFirst(group), ADMIN, method, request, timeoutMs);
-        const failure = resultError(answer.result);
-        if (failure !== null && failure.code !== absent) throw failure;
-        return { group: group.group, answer, failure };
-      }),
-    );
-    return answers.filter((answer) => answer.failure === null);
-  }
-
-  async #selected(brokerGroup: string | undefined): Promise<readonly GroupInfo[]> {
-    const groups = await this.groups();
-    if (brokerGroup === undefined || brokerGroup === '') return groups;
-    const found = groups.filter((group) => group.group === brokerGroup);
-    if (found.length > 0) return found;
-    throw new MqError(
-      'BAD_REQUEST',
-      `there is no broker group "${brokerGroup}"; known are ${groups.map((group) => group.group).join(', ')}`,
-    );
-  }
-
-  /** Tries the addresses in order until one answers. */
-  async #unary<T extends object>(
-    addresses: readonly string[],
-    service: string,
-    method: string,
-    request: object,
-    timeoutMs?: number,
-  ): Promise<T> {
-    let failure: unknown = new MqError('HA_NOT_AVAILABLE', 'the broker group has no address');
-    for (const address of this.#pool.preferred(addresses)) {
-      try {
-        return await this.#unaryAt<T>(address, service, method, request, timeoutMs);
-      } catch (error) {
-        failure = error;
-        if (!isTransportFailure(error)) break;
-        this.#pool.isolate(address);
-      }
-    }
-    throw callFailure(failure);
-  }
-
-  #unaryAt<T extends object>(
-    address: string,
-    service: string,
-    method: string,
-    request: object,
-    timeoutMs = this.#options.requestTimeoutMs,
-  ): Promise<T> {
-    const nowMs = Date.now();
-    const stub: RpcService = this.#pool.channel(address).service(service);
-    return stub.unary<T>(method, request, {
-      deadlineMs: nowMs + timeoutMs,
-      headers: this.#headers.at(nowMs),
-    });
-  }
-}
-
-function checkResult(result: WireAdminResult | null): void {
-  const failure = resultError(result);
-  if (failure !== null) throw failure;
-}
-
-function resultError(result: WireAdminResult | null): MqError | null {
-  if (result === null || result.code === statusCode.OK) return null;
-  return statusToError(result);
 }
