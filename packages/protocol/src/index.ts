@@ -160,6 +160,7 @@ export {
   storedStoreTimestampMs,
   storedSysFlag,
   storedLiteTopic,
+  storedExpiryMs,
   storedTag,
   storedTopic,
   type StoredMessage,
@@ -298,3 +299,4 @@ export {
   type RouteReplica,
   type RouteTopic,
 } from './namesrv-messages.js';
+export { parseTtlMs, TTL_PROPERTY } from './model/message-ttl.js';

@@ -50,6 +50,7 @@ const faults: [string, Overrides][] = [
   ['MESSAGE_BODY_TOO_LARGE', { body: Buffer.alloc(protocolLimits.bodySizeBytesMax + 1) }],
   ['MESSAGE_PROPERTIES_TOO_LARGE', { userProperties: manyProperties }],
   ['ILLEGAL_MESSAGE_PROPERTY_KEY', { userProperties: { TAGS: 'x' } }],
+  ['ILLEGAL_MESSAGE_PROPERTY_KEY', { userProperties: { RAFTMQ_TTL: 'soon' } }],
   ['ILLEGAL_MESSAGE_TAG', { system: { tag: 'a|b' } }],
   ['ILLEGAL_MESSAGE_KEY', { system: { keys: ['ok', ' '] } }],
   ['ILLEGAL_MESSAGE_ID', { system: { messageId: ' ' } }],

@@ -4,6 +4,7 @@ import { reservedPropertyNames } from './codec/properties.js';
 import { type SendRequest } from './codec/send-request.js';
 import { protocolLimits, type SendLimits } from './limits.js';
 import { type DecodedMessage } from './model/message.js';
+import { parseTtlMs, TTL_PROPERTY } from './model/message-ttl.js';
 import { messageType, messageTypeName, topicAccepts, type TopicType } from './model/topic.js';
 import { checkTopicName, isBlank, isGroupTopic, measureText, topicNotFound } from './names.js';
 
@@ -130,6 +131,12 @@ function propertySize(name: string, value: string): number {
     throw new MqError(
       'ILLEGAL_MESSAGE_PROPERTY_KEY',
       `the property name "${name}" is reserved; choose another one`,
+    );
+  }
+  if (name === TTL_PROPERTY && parseTtlMs(value) === null) {
+    throw new MqError(
+      'ILLEGAL_MESSAGE_PROPERTY_KEY',
+      `the property ${TTL_PROPERTY} is ${JSON.stringify(value)}; write a number and its unit, such as 500ms, 2s, 5m, 1h or 7d`,
     );
   }
   const nameSize = measureText(name);

@@ -8,6 +8,8 @@ export interface MessagingProbe {
   messagesDelivered: number;
   /** Among the delivered ones: attempt 2 and later. */
   messagesRedelivered: number;
+  /** Not handed out, as their time to live was over. */
+  messagesExpired: number;
   messagesAcked: number;
   staleReceipts: number;
   deadLetters: number;
@@ -35,6 +37,7 @@ export function createMessagingProbe(): MessagingProbe {
     messagesRepeated: 0,
     messagesDelivered: 0,
     messagesRedelivered: 0,
+    messagesExpired: 0,
     messagesAcked: 0,
     staleReceipts: 0,
     deadLetters: 0,

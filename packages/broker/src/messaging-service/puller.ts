@@ -5,6 +5,7 @@ import { type PollRegistry } from '../longpoll/poll-registry.js';
 import { WaitingCall, type WaitingCaller } from '../longpoll/waiting-call.js';
 import { type PullRequest, type PullResult } from '../messaging.js';
 import { type Tables } from '../state/tables.js';
+import { isExpired } from './expiry.js';
 import { groupGone, isPaused } from './group-behaviour.js';
 import { type MessagingProbe } from './probe.js';
 import { scanQueue, type Candidate } from './selection.js';
@@ -117,7 +118,10 @@ export class Puller {
         const read = await Promise.all(missing.map((c) => log.readRecord(c.position, c.sizeBytes)));
         missing.forEach((candidate, i) => (records[candidates.indexOf(candidate)] = read[i]!));
       }
-      const wanted = pick(call, candidates, records, endOffset);
+      const nowMs = clock.wallMs();
+      const mayLeave = (record: Buffer): boolean =>
+        passesFilter(call.request.filter, record) && !isExpired(record, call.topic, nowMs, probe);
+      const wanted = pick(call, candidates, records, endOffset, mayLeave);
       if (wanted.length > 0) {
         probe.messagesPulled += wanted.length;
         call.answer(wanted);
@@ -137,13 +141,14 @@ function pick(
   candidates: readonly Candidate[],
   records: readonly (Buffer | null)[],
   endOffset: number,
+  mayLeave: (record: Buffer) => boolean,
 ): Buffer[] {
-  const { filter, batchSize } = call.request;
+  const { batchSize } = call.request;
   const wanted: Buffer[] = [];
   for (let i = 0; i < candidates.length; i++) {
     const record = records[i]!;
     // null: retention took it between the index and the log.
-    if (record === null || !passesFilter(filter, record)) continue;
+    if (record === null || !mayLeave(record)) continue;
     if (wanted.length === batchSize) {
       call.nextOffset = candidates[i]!.offset;
       return wanted;

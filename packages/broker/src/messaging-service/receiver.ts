@@ -9,6 +9,7 @@ import { deliveryEpoch, type GroupRow, type Tables, type TopicRow } from '../sta
 import { type Attempts } from './attempts.js';
 import { type DeadLetters } from './dead-letters.js';
 import { groupGone, isPaused } from './group-behaviour.js';
+import { isExpired } from './expiry.js';
 import { type MessagingProbe } from './probe.js';
 import { Leases, type LoadedCall, type LoadedTurn, type Turn } from './leases.js';
 import { type RecordsProposer } from './proposals.js';
@@ -269,7 +270,7 @@ export class Receiver implements ReceiveServer {
   }
 
   #select(call: ReceiveCall, { turn, group }: Omit<Turn, 'selection'>, so: LookSoFar): Selection {
-    const { tables, queueIndex, clock, settings } = this.#options;
+    const { tables, queueIndex, settings } = this.#options;
     return select({
       queueIndex,
       topic: call.topic,
@@ -286,7 +287,7 @@ export class Receiver implements ReceiveServer {
       bytesMax: consumeLimits.receiveFrameSizeBytesMax - so.sizeBytes,
       firstAlways: so.messages === 0,
       openMax: settings.openMessagesMax,
-      nowMs: Math.max(clock.wallMs(), this.#options.lastStoreTimestampMs()),
+      nowMs: this.#nowMs(),
       preferFresh: turn.turns % 4 === 3,
     });
   }
@@ -339,7 +340,7 @@ export class Receiver implements ReceiveServer {
       if (selection.exhausted.length > 0 || !hasWork(selection)) continue;
       loaded.push({
         ...turn,
-        loaded: await records.load(selection, call.request.filter, this.#belongs(turn)),
+        loaded: await records.load(selection, call.request.filter, this.#mayLeave(turn)),
       });
     }
     return { call, turns: loaded };
@@ -367,16 +368,22 @@ export class Receiver implements ReceiveServer {
     }
   }
 
-  /** Lite topics with equal hashes are told apart by their names. */
-  #belongs({ turn, topic }: Turn): (record: Buffer) => boolean {
-    if (!isLiteQueueId(turn.queueId)) return everything;
-    const lite = this.#options.tables.lite.byId(topic.config.name, turn.queueId);
-    return (record) => lite !== undefined && storedLiteTopic(record) === lite.name;
+  /** Lite topics with equal hashes are told apart by their names; what has outlived its time stays. */
+  #mayLeave({ turn, topic }: Turn): (record: Buffer) => boolean {
+    const { tables, probe } = this.#options;
+    const nowMs = this.#nowMs();
+    const isFresh = (record: Buffer): boolean =>
+      !isExpired(record, topic.config.name, nowMs, probe);
+    if (!isLiteQueueId(turn.queueId)) return isFresh;
+    const lite = tables.lite.byId(topic.config.name, turn.queueId);
+    return (record) =>
+      lite !== undefined && storedLiteTopic(record) === lite.name && isFresh(record);
   }
-}
 
-function everything(): boolean {
-  return true;
+  /** Unix milliseconds, never before what is stored. */
+  #nowMs(): number {
+    return Math.max(this.#options.clock.wallMs(), this.#options.lastStoreTimestampMs());
+  }
 }
 
 /** The index has no tags of lite topics: records are asked instead. */

@@ -8,7 +8,7 @@ export type RecordLog = Pick<CommitLogReader, 'cachedRecord' | 'readRecord'>;
 export interface LoadedRecords {
   /** By offset. */
   readonly records: ReadonlyMap<number, Buffer>;
-  /** Offsets that were handed out before and must not be: gone, or refused by the exact filter. */
+  /** Offsets that were handed out before and must not be: gone, over their time, or refused by the exact filter. */
   readonly dropped: readonly number[];
 }
 
@@ -38,19 +38,19 @@ export class TurnRecords {
 
   /**
    * Reads the records of a selection, those not at hand all at once.
-   * @param belongs refuses records of another lite topic
+   * @param mayLeave refuses records of another lite topic, and those whose time is over
    */
   async load(
     selection: Selection,
     filter: MessageFilter,
-    belongs: (record: Buffer) => boolean,
+    mayLeave: (record: Buffer) => boolean,
   ): Promise<LoadedRecords> {
     const { retries, fresh } = selection;
     const dropped = [...selection.dropped];
     const records = new Map<number, Buffer>();
     const missing: Candidate[] = [];
     const keep = ({ offset }: Candidate, record: Buffer | null): void => {
-      if (record !== null && belongs(record) && passesFilter(filter, record))
+      if (record !== null && mayLeave(record) && passesFilter(filter, record))
         records.set(offset, record);
       else dropped.push(offset);
     };
@@ -59,7 +59,7 @@ export class TurnRecords {
         const record = this.atHand(candidate.position, candidate.sizeBytes);
         if (record === undefined) missing.push(candidate);
         // The scan for new messages has asked this filter already.
-        else if (record !== null && filter.sql !== null && candidates === fresh && belongs(record))
+        else if (record !== null && filter.sql !== null && candidates === fresh && mayLeave(record))
           records.set(candidate.offset, record);
         else keep(candidate, record);
       }

@@ -296,6 +296,12 @@ export function deliveryMetrics(source: MetricsSource): ProbedMetric[] {
       labels,
     ),
     counter(
+      'raftmq_messages_expired_total',
+      'Messages not handed out to a group because their time to live was over.',
+      one(() => messaging.messagesExpired),
+      labels,
+    ),
+    counter(
       'raftmq_delivery_refused_total',
       'Polls refused at a limit.',
       one(() => messaging.receivesRefused),

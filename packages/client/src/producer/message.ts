@@ -1,6 +1,15 @@
 import { MqError } from '@raftmq/base';
-import { measureText, messageType, type MessageType, type OutgoingMessage } from '@raftmq/protocol';
+import {
+  measureText,
+  messageType,
+  type MessageType,
+  type OutgoingMessage,
+  TTL_PROPERTY,
+} from '@raftmq/protocol';
 import { deliveryTimeMs, type DelayLevels, type DeliveryTimeInput } from './delivery-time.js';
+
+/** What nine digits can say. */
+const TTL_MS_MAX = 999_999_999;
 
 /** A message to send. */
 export interface MessageInput extends DeliveryTimeInput {
@@ -12,6 +21,8 @@ export interface MessageInput extends DeliveryTimeInput {
   /** Words to find the message by. */
   readonly keys?: readonly string[];
   readonly properties?: Readonly<Record<string, string>>;
+  /** Nobody gets the message when it has been stored for this long. Whole milliseconds, at least 1; kept by RaftMQ brokers. */
+  readonly ttlMs?: number;
   /** Messages of one group are delivered in the order in which they were sent. */
   readonly messageGroup?: string;
   readonly liteTopic?: string;
@@ -35,7 +46,7 @@ export interface SendReceipt {
 
 /**
  * Makes the wire form of a message and checks what a server would refuse anyway.
- * @throws MqError MESSAGE_BODY_EMPTY, MESSAGE_BODY_TOO_LARGE, ILLEGAL_DELIVERY_TIME, or the code of a text with control characters or half a surrogate pair
+ * @throws MqError MESSAGE_BODY_EMPTY, MESSAGE_BODY_TOO_LARGE, ILLEGAL_DELIVERY_TIME, BAD_REQUEST (`ttlMs`), or the code of a text with control characters or half a surrogate pair
  */
 export function toOutgoing(
   input: MessageInput,
@@ -59,7 +70,7 @@ export function toOutgoing(
   }
   if (input.topic === '') throw new MqError('ILLEGAL_TOPIC', 'the topic is empty');
   const keys = input.keys ?? [];
-  const userProperties = flatten(input.properties);
+  const userProperties = propertiesOf(input);
   checkText(input.tag, 'ILLEGAL_MESSAGE_TAG', 'tag');
   checkText(input.messageGroup, 'ILLEGAL_MESSAGE_GROUP', 'message group');
   checkText(input.traceContext, 'BAD_REQUEST', 'trace context');
@@ -92,6 +103,17 @@ function typeOf(input: MessageInput, timed: boolean): MessageType {
   if (input.liteTopic !== undefined) return messageType.LITE;
   if (input.priority !== undefined) return messageType.PRIORITY;
   return messageType.NORMAL;
+}
+
+function propertiesOf({ properties, ttlMs }: MessageInput): readonly string[] {
+  if (ttlMs === undefined) return flatten(properties);
+  if (!Number.isSafeInteger(ttlMs) || ttlMs < 1 || ttlMs > TTL_MS_MAX) {
+    throw new MqError(
+      'BAD_REQUEST',
+      `ttlMs is ${ttlMs}; give whole milliseconds from 1 to ${TTL_MS_MAX}`,
+    );
+  }
+  return flatten({ ...properties, [TTL_PROPERTY]: `${ttlMs}ms` });
 }
 
 function flatten(properties: Readonly<Record<string, string>> | undefined): readonly string[] {

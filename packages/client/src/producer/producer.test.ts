@@ -57,6 +57,7 @@ describe('Producer', () => {
       tag: 'TagA',
       keys: ['a', 'b c'],
       properties: { color: 'blue', __proto__x: '1' },
+      ttlMs: 90_000,
     });
     expect(receipt).toMatchObject({ topic: 'topic', queueOffset: 0, brokerName: 'broker-a' });
     expect(broker.stored[0]).toMatchObject({
@@ -64,6 +65,7 @@ describe('Producer', () => {
       tag: 'TagA',
       keys: ['a', 'b c'],
       messageType: 1,
+      userProperties: ['color', 'blue', '__proto__x', '1', 'RAFTMQ_TTL', '90000ms'],
     });
     expect(bodies()).toEqual(['hello']);
     expect(receipt.messageId).toMatch(/^01[0-9A-F]{32}$/);
@@ -318,6 +320,7 @@ describe('Producer', () => {
     expect(await send({ tag: '\ud800' })).toBe('ILLEGAL_MESSAGE_TAG');
     expect(await send({ keys: ['\u0000'] })).toBe('ILLEGAL_MESSAGE_KEY');
     expect(await send({ properties: { a: '\udc00' } })).toBe('ILLEGAL_MESSAGE_PROPERTY_KEY');
+    for (const ttlMs of [0, 1.5, -1, 1e9, NaN]) expect(await send({ ttlMs })).toBe('BAD_REQUEST');
     expect(await send({ messageGroup: 'g' })).toBe('MESSAGE_PROPERTY_CONFLICT_WITH_TYPE');
     expect(await send({ topic: '' })).toBe('ILLEGAL_TOPIC');
     expect(broker.calls('sendMessage')).toBe(0);

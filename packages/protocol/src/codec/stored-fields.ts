@@ -7,6 +7,7 @@ import {
   propertyNameHash,
   reservedPropertyNames,
 } from './properties.js';
+import { parseTtlMs, TTL_PROPERTY } from '../model/message-ttl.js';
 import { formatStoredHost } from './stored-host.js';
 import { STORED_MESSAGE_MAGIC, sysFlag } from './stored-message.js';
 
@@ -116,6 +117,8 @@ const tagNameHash = propertyNameHash(propertyName.TAGS);
 const idName = Buffer.from(propertyName.UNIQ_KEY);
 const liteName = Buffer.from(propertyName.LITE_TOPIC);
 const liteNameHash = propertyNameHash(propertyName.LITE_TOPIC);
+const ttlName = Buffer.from(TTL_PROPERTY);
+const ttlNameHash = propertyNameHash(TTL_PROPERTY);
 const idNameHash = propertyNameHash(propertyName.UNIQ_KEY);
 
 /** The message's tag, null without one. */
@@ -126,6 +129,13 @@ export function storedTag(record: Buffer): string | null {
 /** Name of the message's lite topic, null without one. */
 export function storedLiteTopic(record: Buffer): string | null {
   return findProperty(record, liteName, liteNameHash);
+}
+
+/** From when on nobody gets the message any more, Unix milliseconds; Infinity when its sender set no time to live. */
+export function storedExpiryMs(record: Buffer): number {
+  const ttl = findProperty(record, ttlName, ttlNameHash);
+  const ttlMs = ttl === null ? null : parseTtlMs(ttl);
+  return ttlMs === null ? Infinity : storedStoreTimestampMs(record) + ttlMs;
 }
 
 /** The client's message id, null when the record has none. */
