@@ -1,12 +1,13 @@
 import { connect as connectPlain, isIP, type OnReadOpts, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { MqError } from '@raftmq/base';
+import { errorText, MqError } from '@raftmq/base';
 import { AnswerStream } from './answer-stream.js';
 import { type RpcStream, type StreamListener } from './call.js';
 import { channelHost } from './channel-host.js';
 import { type ClientCall } from './http2/client-call.js';
 import { ClientConnection } from './http2/client-connection.js';
 import { type ConnectionLimits } from './http2/limits.js';
+import { WINDOW_BYTES_MAX } from './http2/protocol.js';
 import { checkHeaders, type RequestHeaders } from './http2/request-encoder.js';
 import { loadService, type ProtoMethod } from './load.js';
 import { CodecStream } from './proto-method.js';
@@ -36,8 +37,8 @@ export interface CallSettings {
 
 const NEVER_BEGUN = { neverBegun: true };
 const NO_HEADERS: RequestHeaders = Object.freeze({});
-/** Answer bytes that a connection, and each call on it, may have under way before we read. */
-const WINDOW_BYTES = 4 * 1024 * 1024;
+/** Answer bytes that a call may have under way before we read. */
+const STREAM_WINDOW_BYTES = 4 * 1024 * 1024;
 /** How long a server may take to accept a connection and to speak. */
 const OPENING_MS = 20_000;
 const RECONNECT_GROWTH = 1.6;
@@ -76,8 +77,9 @@ export class RpcChannel {
     this.#pauseMs = this.#reconnectMinMs;
     this.#limits = {
       messageBytesMax: Infinity,
-      connectionWindowBytes: WINDOW_BYTES,
-      streamWindowBytes: WINDOW_BYTES,
+      // Calls are held back one by one: one that nobody reads must not stop the others.
+      connectionWindowBytes: WINDOW_BYTES_MAX,
+      streamWindowBytes: STREAM_WINDOW_BYTES,
       streamsMax: 0,
       keepaliveMs: options.keepaliveMs ?? 60_000,
       keepaliveTimeoutMs: options.keepaliveTimeoutMs ?? 20_000,
@@ -152,7 +154,13 @@ export class RpcChannel {
     if (nowMs < this.#nextAttemptMs) {
       throw new RpcError('UNAVAILABLE', this.#lastFailure, NEVER_BEGUN);
     }
-    this.#connection = this.#connect(nowMs);
+    try {
+      this.#connection = this.#connect(nowMs);
+    } catch (error) {
+      // An address or a certificate that nothing can be done with.
+      const details = `cannot connect to ${this.address}: ${errorText(error)}`;
+      throw new RpcError('UNAVAILABLE', details, { ...NEVER_BEGUN, cause: error });
+    }
     return this.#connection;
   }
 

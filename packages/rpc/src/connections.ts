@@ -26,7 +26,7 @@ export class Connections implements ConnectionHost {
   readonly #limits: ConnectionLimits;
   readonly #logger: Logger;
   readonly #clock: ConnectionClock;
-  readonly #open = new Set<Connection>();
+  readonly #open = new Set<ServerConnection>();
   readonly #gate = new LogGate(LOG_INTERVAL_MS);
   #draining = false;
 
@@ -90,7 +90,7 @@ export class Connections implements ConnectionHost {
   }
 
   left(connection: Connection): void {
-    this.#open.delete(connection);
+    this.#open.delete(connection as ServerConnection);
     this.#clock.delete(connection);
   }
 

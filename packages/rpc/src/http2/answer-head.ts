@@ -1,5 +1,5 @@
 import { rpcStatus } from '../status.js';
-import { decodeGrpcMessage } from './grpc-text.js';
+import { decodeGrpcMessage, isGrpcType } from './grpc-text.js';
 import { fieldKind, type HeaderField } from './header-field.js';
 import { encodingOf, type MessageEncoding } from './message-encoding.js';
 
@@ -15,11 +15,14 @@ export const answerHead = {
   details: '',
 };
 
-const GRPC_TYPE = 'application/grpc';
+const HTTP_STATUS = /^[1-9][0-9]{2}$/;
 const STATUS_NUMBER = /^[0-9]{1,9}$/;
 
-/** Reads headers or trailers of an answer into {@link answerHead}. @returns false when HTTP/2 does not allow them */
-export function readAnswerHead(fields: readonly HeaderField[]): boolean {
+/**
+ * Reads headers or trailers of an answer into {@link answerHead}.
+ * @returns false when HTTP/2 does not allow them (RFC 9113, 8.2 and 8.3)
+ */
+export function readAnswerHead(fields: readonly HeaderField[], trailers: boolean): boolean {
   answerHead.httpStatus = 0;
   answerHead.isGrpc = false;
   answerHead.encoding = null;
@@ -29,8 +32,10 @@ export function readAnswerHead(fields: readonly HeaderField[]): boolean {
     const { kind, value } = fields[i]!;
     switch (kind) {
       case fieldKind.STATUS:
+        // The first of all, and the only pseudo-header.
+        if (i > 0 || trailers) return false;
         answerHead.httpStatus = Number(value);
-        if (!(answerHead.httpStatus >= 100 && answerHead.httpStatus <= 999)) return false;
+        if (!HTTP_STATUS.test(value)) return false;
         break;
       case fieldKind.METHOD:
       case fieldKind.SCHEME:
@@ -39,7 +44,7 @@ export function readAnswerHead(fields: readonly HeaderField[]): boolean {
       case fieldKind.FORBIDDEN:
         return false;
       case fieldKind.CONTENT_TYPE:
-        answerHead.isGrpc = value.startsWith(GRPC_TYPE);
+        answerHead.isGrpc = isGrpcType(value);
         break;
       case fieldKind.GRPC_ENCODING:
         answerHead.encoding = encodingOf(value);
@@ -54,7 +59,7 @@ export function readAnswerHead(fields: readonly HeaderField[]): boolean {
         break;
     }
   }
-  return true;
+  return trailers || answerHead.httpStatus > 0;
 }
 
 /** The status of gRPC for an answer of HTTP without one (gRPC's own table). */

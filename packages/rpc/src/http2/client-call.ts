@@ -5,7 +5,7 @@ import { type ClientConnection } from './client-connection.js';
 import { type FrameBatch } from './frame-batch.js';
 import { GrpcStream } from './grpc-stream.js';
 import { type HeaderField } from './header-field.js';
-import { errorCode, frameFlag, frameType } from './protocol.js';
+import { errorCode, errorCodeName, type ErrorCodeName, frameFlag, frameType } from './protocol.js';
 import { type RequestHeaders } from './request-encoder.js';
 
 /**
@@ -14,15 +14,14 @@ import { type RequestHeaders } from './request-encoder.js';
  */
 export class ClientCall extends GrpcStream {
   declare readonly connection: ClientConnection;
-  /** The connection lets it send; kept by it. */
-  admitted = false;
   readonly #path: string;
   readonly #headers: RequestHeaders;
+  /** What is left for it when it leaves. */
+  #timeoutMs = Infinity;
   #headSeen = false;
   /** What the server said about the outcome; -1 = nothing yet. */
   #status = -1;
   #details = '';
-  #ending = false;
   #settled = false;
   #failure: Error | null = null;
   #told = false;
@@ -56,23 +55,27 @@ export class ClientCall extends GrpcStream {
   // ---- Outgoing --------------------------------------------------------------------------------------------------
 
   get closed(): boolean {
-    return this.#settled || this.#ending;
+    return this.#settled || this.ending;
   }
 
   end(): void {
-    if (this.closed) return;
-    this.#ending = true;
-    this.finish();
+    if (!this.closed) this.finish();
   }
 
   override writeTo(batch: FrameBatch): void {
-    if (this.started || this.over || this.connection.admits(this)) super.writeTo(batch);
+    if (!this.started && !this.over) {
+      const { deadlineAtMs } = this;
+      this.#timeoutMs = deadlineAtMs === Infinity ? Infinity : deadlineAtMs - performance.now();
+      // The server would hear of a call that nobody waits for.
+      if (this.#timeoutMs <= 0) this.expire();
+    }
+    super.writeTo(batch);
   }
 
   protected writeStart(batch: FrameBatch): void {
-    const { connection, deadlineAtMs } = this;
-    const timeoutMs = deadlineAtMs === Infinity ? Infinity : deadlineAtMs - performance.now();
-    batch.headers(this.id, 0, connection.encoder.encode(this.#path, timeoutMs, this.#headers));
+    const { connection } = this;
+    const block = connection.encoder.encode(this.#path, this.#timeoutMs, this.#headers);
+    batch.headers(this.id, 0, block);
     connection.started(this);
   }
 
@@ -92,7 +95,7 @@ export class ClientCall extends GrpcStream {
       this.refuse('RESOURCE_EXHAUSTED', 'the header fields of the answer are too large');
       return false;
     }
-    if (!readAnswerHead(fields)) {
+    if (!readAnswerHead(fields, this.#headSeen)) {
       this.refuse('INTERNAL', 'the header fields of the answer break the rules of HTTP/2');
       return false;
     }
@@ -119,6 +122,11 @@ export class ClientCall extends GrpcStream {
       this.#details = details;
     }
     return true;
+  }
+
+  override piece(chunk: Buffer, from: number, end: number): void {
+    if (this.#headSeen) super.piece(chunk, from, end);
+    else this.connection.streamError(this.id, 'PROTOCOL_ERROR');
   }
 
   protected messageReceived(message: Buffer): void {
@@ -163,8 +171,14 @@ export class ClientCall extends GrpcStream {
 
   reset(code: number): void {
     const neverBegun = code === errorCode.REFUSED_STREAM;
-    const details = `${this.connection.peer} ${neverBegun ? 'refused' : 'reset'} the call`;
+    const how = neverBegun ? 'refused the call' : `reset the call (${errorCodeName(code)})`;
+    const details = `${this.connection.peer} ${how}`;
     this.#settle(new RpcError(statusOfReset(code), details, { neverBegun }));
+  }
+
+  violated(code: ErrorCodeName): void {
+    const details = `${this.connection.peer} broke a rule of HTTP/2 in the call (${code})`;
+    this.#settle(new RpcError('INTERNAL', details));
   }
 
   lost(reason: string): void {
@@ -198,13 +212,19 @@ export class ClientCall extends GrpcStream {
 
   override listen(listener: StreamListener<Buffer>): void {
     super.listen(listener);
-    if (this.#settled) this.#tell();
+    // As everything else, never within the call of the listener's owner.
+    if (this.#settled) queueMicrotask(() => this.#tell());
   }
 
   #tell(): void {
     if (this.#told || this.listener === null) return;
     this.#told = true;
-    this.listener.closed(this.#failure);
+    try {
+      this.listener.closed(this.#failure);
+    } catch (error) {
+      // Other calls of the connection have nothing to do with it.
+      this.connection.listenerFailed(error);
+    }
   }
 }
 

@@ -1,12 +1,13 @@
 import { type Socket } from 'node:net';
-import { errorText, RingQueue } from '@raftmq/base';
+import { errorText } from '@raftmq/base';
 import { type StreamListener } from '../call.js';
 import { ClientCall } from './client-call.js';
 import { Connection, type ConnectionHost } from './connection.js';
 import { type GrpcStream } from './grpc-stream.js';
 import { type HeaderField } from './header-field.js';
 import { type ConnectionLimits } from './limits.js';
-import { ConnectionError, PREFACE, setting, STREAM_ID_MAX } from './protocol.js';
+import { resetFrame } from './control-frames.js';
+import { ConnectionError, errorCode, PREFACE, setting, STREAM_ID_MAX } from './protocol.js';
 import { RequestEncoder, type RequestHeaders } from './request-encoder.js';
 
 const CHECK_THE_PORT = 'check the port, and whether TLS is used there';
@@ -20,16 +21,22 @@ export interface ServerAddress {
 
 /**
  * A connection as its client has it. It takes calls before the socket is connected; they leave when the server has said
- * its SETTINGS, as many at once as those allow.
+ * its SETTINGS, as many at once as those allow, in the order of their ids:
+ *
+ *   over … | admitted: HEADERS sent, or in the outbox | `#waitingId`: waiting … | `#nextStreamId`
  */
 export class ClientConnection extends Connection {
   readonly encoder: RequestEncoder;
   #nextStreamId = 1;
+  /** Calls from here on wait until the server takes another; some of them may be over. */
+  #waitingId = 1;
   /** The last stream whose HEADERS were sent. */
   #startedId = 0;
+  /** Open calls before `#waitingId`. */
   #admitted = 0;
-  readonly #postponed = new RingQueue<ClientCall>();
   #opened = false;
+  /** The server has said its SETTINGS, and no GOAWAY. */
+  #takesCalls = false;
   readonly #gone: (reason: string) => void;
   #isGone = false;
 
@@ -46,7 +53,6 @@ export class ClientConnection extends Connection {
     this.#gone = gone;
     this.encoder = new RequestEncoder(server.scheme, server.address);
     this.open(PREFACE, [[setting.ENABLE_PUSH, 0]]);
-    this.outbox.hold();
   }
 
   /** Whether the server has answered. */
@@ -71,7 +77,7 @@ export class ClientConnection extends Connection {
     // The next connection begins with small numbers again.
     if (this.#nextStreamId > STREAM_ID_MAX) this.leaving = true;
     this.add(call);
-    this.ready(call);
+    this.#admit();
     return call;
   }
 
@@ -83,43 +89,53 @@ export class ClientConnection extends Connection {
     else this.destroy();
   }
 
+  /** A connection without calls lets its process end. */
+  protected override add(call: GrpcStream): void {
+    if (this.streams.size === 0) this.keepsProcess(true);
+    super.add(call);
+  }
+
   // ---- For calls -------------------------------------------------------------------------------------------------
 
-  /** Whether HEADERS of this call may leave now; if not, it is called when they may. */
-  admits(call: ClientCall): boolean {
-    if (call.admitted) return true;
-    if (this.#postponed.size > 0 || this.#admitted >= this.peerSettings.streamsMax) {
-      this.#postponed.push(call);
-      return false;
-    }
-    this.#admit(call);
-    return true;
-  }
-
-  #admit(call: ClientCall): void {
-    call.admitted = true;
-    this.#admitted++;
-  }
-
-  #admitPostponed(): void {
-    while (this.#postponed.size > 0 && this.#admitted < this.peerSettings.streamsMax) {
-      const call = this.#postponed.shift()!;
-      if (call.over) continue;
-      this.#admit(call);
+  /** Lets as many calls that wait begin as the server takes. */
+  #admit(): void {
+    if (!this.#takesCalls) return;
+    while (this.#waitingId < this.#nextStreamId && this.#admitted < this.peerSettings.streamsMax) {
+      const call = this.streams.get(this.#waitingId) as ClientCall | undefined;
+      this.#waitingId += 2;
+      if (call === undefined) continue;
+      this.#admitted++;
       this.ready(call);
     }
+  }
+
+  /** Calls that wait have their turn later: HEADERS leave in the order of ids. */
+  override ready(call: GrpcStream): void {
+    if (call.id < this.#waitingId) super.ready(call);
+  }
+
+  /** Ends a call that is not wanted any more. */
+  abandon(call: ClientCall): void {
+    this.outbox.control(resetFrame(call.id, errorCode.CANCEL));
+    this.remove(call);
   }
 
   started(call: ClientCall): void {
     this.#startedId = call.id;
   }
 
+  /** A listener failed when it heard of the end of its call: nobody is left to be told. */
+  listenerFailed(error: unknown): void {
+    this.host.crashed(this, error);
+  }
+
   override remove(stream: GrpcStream): void {
     if (stream.over) return;
     super.remove(stream);
-    if (!(stream as ClientCall).admitted) return;
+    if (this.streams.size === 0) this.keepsProcess(false);
+    if (stream.id >= this.#waitingId) return;
     this.#admitted--;
-    this.#admitPostponed();
+    this.#admit();
   }
 
   // ---- Of the client's end ---------------------------------------------------------------------------------------
@@ -128,9 +144,23 @@ export class ClientConnection extends Connection {
     return streamId > this.#startedId || streamId % 2 === 0;
   }
 
+  /** A call that waits is none that the server can know of. */
+  override stream(streamId: number): GrpcStream | null {
+    return this.isIdle(streamId) ? null : super.stream(streamId);
+  }
+
+  /** Calls are given up at any time, and many at once: whatever comes for one that is over was under way. */
+  wasReset(): boolean {
+    return true;
+  }
+
+  protected passOver(): void {
+    // Nothing to remember.
+  }
+
   headersReceived(streamId: number, ends: boolean, fields: HeaderField[] | null): void {
-    const call = this.streams.get(streamId) as ClientCall | undefined;
-    if (call !== undefined) {
+    const call = this.stream(streamId) as ClientCall | null;
+    if (call !== null) {
       if (call.remoteEnded) this.streamError(streamId, 'STREAM_CLOSED');
       else if (call.headReceived(fields, ends) && ends) this.trailersReceived(call, true);
     } else if (this.isIdle(streamId)) {
@@ -140,16 +170,22 @@ export class ClientConnection extends Connection {
   }
 
   protected settingsRead(): void {
+    if (this.peerSettings.pushes) {
+      throw new ConnectionError('PROTOCOL_ERROR', 'ENABLE_PUSH from a server');
+    }
     this.encoder.resize(this.peerSettings.headerTableBytes);
+    if (!this.#opened) this.#takesCalls = true;
     this.#opened = true;
-    this.outbox.release();
-    this.#admitPostponed();
+    this.#admit();
   }
 
   goAwayReceived(lastStreamId: number): void {
     this.leaving = true;
+    // Nothing begins here any more; what is in the outbox is as good as sent.
+    this.#takesCalls = false;
+    const lastId = Math.min(lastStreamId, this.#waitingId - 1);
     for (const stream of [...this.streams.values()]) {
-      if (stream.id <= lastStreamId) continue;
+      if (stream.id <= lastId) continue;
       this.remove(stream);
       (stream as ClientCall).passedOver();
     }

@@ -11,12 +11,10 @@ import {
   type ConnectionLimits,
   type ConnectionProbe,
   CONTROL_BYTES_MAX,
-  DRAIN_PING_MS,
   FRAME_BYTES_MAX,
   HEADER_BLOCK_BYTES_MAX,
   HEADER_LIST_BYTES_MAX,
   LINGER_MS,
-  RECENT_RESETS_MAX,
   RESETS_MAX,
   RESETS_PER_SECOND,
 } from './limits.js';
@@ -39,7 +37,6 @@ import {
   type ErrorCodeName,
   isConnectionError,
   setting,
-  STREAM_ID_MAX,
   WINDOW_BYTES_MAX,
 } from './protocol.js';
 
@@ -60,7 +57,6 @@ export interface ConnectionHost {
 }
 
 const KEEPALIVE_PING = Buffer.from('raftmq-k', 'latin1');
-const DRAIN_PING = Buffer.from('raftmq-d', 'latin1');
 
 /**
  * One HTTP/2 connection (RFC 9113) on a plain or TLS socket: framing, settings, flow control, keepalive, the end. What a
@@ -101,11 +97,6 @@ export abstract class Connection implements FrameOwner, MessageMemory, OutboxOwn
   readonly #partialMemory: ByteBudget;
   readonly #windowBytes: number;
   readonly #heartbeat: Heartbeat;
-  /** Streams that ended with a reset of ours lately. */
-  readonly #recentResets = new Set<number>();
-  #busyMs: number;
-  #drainingMs: number | null = null;
-  #drained = false;
   #hangUpMs: number | null = null;
   readonly #openedMs: number;
 
@@ -130,7 +121,6 @@ export abstract class Connection implements FrameOwner, MessageMemory, OutboxOwn
     this.receiveWindow = new ReceiveWindow(this.#windowBytes);
     this.#heartbeat = new Heartbeat(limits.keepaliveMs, limits.keepaliveTimeoutMs, nowMs);
     this.#openedMs = nowMs;
-    this.#busyMs = nowMs;
     this.#frames = new IncomingFrames(this);
     this.#decoder = new FrameDecoder(this.#frames, {
       frameBytesMax: FRAME_BYTES_MAX,
@@ -149,6 +139,10 @@ export abstract class Connection implements FrameOwner, MessageMemory, OutboxOwn
   /** A whole header block; null = larger than we take. */
   abstract headersReceived(streamId: number, ends: boolean, fields: HeaderField[] | null): void;
   abstract isIdle(streamId: number): boolean;
+  /** Whether what comes for this stream, which is over, may have been under way when we reset it. */
+  abstract wasReset(streamId: number): boolean;
+  /** What still comes for this stream was under way when it ended. */
+  protected abstract passOver(streamId: number): void;
   abstract goAwayReceived(lastStreamId: number, code: number): void;
   /** SETTINGS of the peer were read. */
   protected abstract settingsRead(): void;
@@ -198,21 +192,10 @@ export abstract class Connection implements FrameOwner, MessageMemory, OutboxOwn
     return this.streams.get(streamId) ?? null;
   }
 
-  /** Whether what comes for this stream was under way when we reset it. */
-  wasReset(streamId: number): boolean {
-    return this.#recentResets.has(streamId);
-  }
-
   /** END_STREAM came, with DATA or with trailers. */
   remoteEnd(stream: GrpcStream): void {
     if (stream.contentFits) stream.remoteEnd();
     else this.streamError(stream.id, 'PROTOCOL_ERROR');
-  }
-
-  /** HEADERS for a stream that is not there any more. */
-  protected lateHeaders(streamId: number): void {
-    if (this.#recentResets.has(streamId)) return;
-    throw new ConnectionError('STREAM_CLOSED', `HEADERS on stream ${streamId}, which is closed`);
   }
 
   /** Trailers came. */
@@ -224,8 +207,10 @@ export abstract class Connection implements FrameOwner, MessageMemory, OutboxOwn
 
   resetReceived(stream: GrpcStream, code: number): void {
     this.probe.resetsReceived++;
-    this.resets.spend();
-    if (this.isComplete(stream)) return;
+    if (this.isComplete(stream)) {
+      stream.stopSending();
+      return;
+    }
     this.remove(stream);
     stream.reset(code);
   }
@@ -244,12 +229,11 @@ export abstract class Connection implements FrameOwner, MessageMemory, OutboxOwn
   #widen(stream: GrpcStream, growth: number): void {
     stream.sendWindow += growth;
     if (stream.sendWindow > WINDOW_BYTES_MAX) throw windowTooLarge();
-    if (growth > 0) this.outbox.ready(stream);
+    if (growth > 0) this.ready(stream);
   }
 
   pingReceived(answers: boolean, opaque: Buffer): void {
     if (!answers) this.outbox.control(pingFrame(opaque, true));
-    else if (this.#drainingMs !== null && opaque.equals(DRAIN_PING)) this.#leave();
   }
 
   windowGrown(growth: number): void {
@@ -338,22 +322,7 @@ export abstract class Connection implements FrameOwner, MessageMemory, OutboxOwn
     const stream = this.streams.get(streamId);
     if (stream === undefined) return;
     this.remove(stream);
-    stream.reset(errorCode[code]);
-  }
-
-  /** Ends a stream that is not wanted any more. */
-  abandon(stream: GrpcStream): void {
-    this.passOver(stream.id);
-    this.outbox.control(resetFrame(stream.id, errorCode.CANCEL));
-    this.remove(stream);
-  }
-
-  /** What still comes for this stream was under way when it ended. */
-  passOver(streamId: number): void {
-    this.#recentResets.add(streamId);
-    if (this.#recentResets.size <= RECENT_RESETS_MAX) return;
-    const [oldest] = this.#recentResets;
-    this.#recentResets.delete(oldest!);
+    stream.violated(code);
   }
 
   /** The stream is over. */
@@ -362,7 +331,6 @@ export abstract class Connection implements FrameOwner, MessageMemory, OutboxOwn
     this.streams.delete(stream.id);
     this.outbox.forget(stream);
     stream.forget();
-    this.#busyMs = -1;
     if (this.leaving && this.streams.size === 0) this.hangUp();
   }
 
@@ -373,28 +341,12 @@ export abstract class Connection implements FrameOwner, MessageMemory, OutboxOwn
 
   // ---- The end ---------------------------------------------------------------------------------------------------
 
-  /** Tells the peer to go, serves what is under way, and closes. */
-  drain(): void {
-    if (this.#drainingMs !== null || this.ended) return;
-    this.#drainingMs = performance.now();
-    // First a warning, so that calls which are under way towards us are served too; then the word that holds.
-    this.outbox.control(goAwayFrame(STREAM_ID_MAX, errorCode.NO_ERROR, ''));
-    this.outbox.control(pingFrame(DRAIN_PING, false));
-  }
-
-  #leave(): void {
-    if (this.#drained || this.ended) return;
-    this.#drained = true;
+  /** Says that no more streams are served; ends with the last one. */
+  protected sayGoodbye(): void {
+    if (this.ended) return;
     this.leaving = true;
     this.outbox.control(goAwayFrame(this.lastStreamId, errorCode.NO_ERROR, ''));
     if (this.streams.size === 0) this.hangUp();
-  }
-
-  /** The last word of an orderly end from this side. */
-  protected sayGoodbye(): void {
-    if (this.ended) return;
-    this.outbox.control(goAwayFrame(this.lastStreamId, errorCode.NO_ERROR, ''));
-    this.hangUp();
   }
 
   /** Ends the connection because of what the peer did: all calls fail. */
@@ -414,6 +366,12 @@ export abstract class Connection implements FrameOwner, MessageMemory, OutboxOwn
     this.hangUp();
     this.lost(`the connection was given up: ${errorText(error)}`);
     this.host.crashed(this, error);
+  }
+
+  /** Whether an open socket keeps the process alive. */
+  protected keepsProcess(yes: boolean): void {
+    if (yes) this.#socket.ref();
+    else this.#socket.unref();
   }
 
   /** Closes the connection at once. */
@@ -444,6 +402,7 @@ export abstract class Connection implements FrameOwner, MessageMemory, OutboxOwn
 
   tick(nowMs: number, elapsedMs: number): void {
     const { limits } = this;
+    this.#expire(nowMs);
     if (this.ended) {
       if (this.#hangUpMs === null || this.#hangUpMs < 0) this.#hangUpMs = nowMs;
       // The last answers may still be on their way to a slow reader.
@@ -457,7 +416,6 @@ export abstract class Connection implements FrameOwner, MessageMemory, OutboxOwn
       this.destroy();
       return;
     }
-    if (this.#drainingMs !== null && nowMs - this.#drainingMs > DRAIN_PING_MS) this.#leave();
     switch (this.#heartbeat.look(nowMs, this.mayAsk)) {
       case 'dead':
         this.probe.keepaliveTimeouts++;
@@ -469,26 +427,21 @@ export abstract class Connection implements FrameOwner, MessageMemory, OutboxOwn
       case 'well':
         break;
     }
-    if (this.streams.size > 0 || this.#busyMs < 0) this.#busyMs = nowMs;
-    else if (nowMs - this.#busyMs > limits.idleMs && this.#drainingMs === null) {
-      this.probe.idleClosed++;
-      this.drain();
-    }
-    this.#expire(nowMs);
   }
 
   #expire(nowMs: number): void {
     if (nowMs < this.nextDeadlineMs) return;
-    let next = Infinity;
+    // Calls that begin while others end are counted too.
+    this.nextDeadlineMs = Infinity;
     for (const stream of [...this.streams.values()]) {
+      if (stream.over) continue;
       if (stream.deadlineAtMs <= nowMs) {
         this.probe.deadlinesPassed++;
         stream.expire();
-      } else if (stream.deadlineAtMs < next) {
-        next = stream.deadlineAtMs;
+      } else {
+        this.nextDeadlineMs = Math.min(this.nextDeadlineMs, stream.deadlineAtMs);
       }
     }
-    this.nextDeadlineMs = next;
   }
 }
 

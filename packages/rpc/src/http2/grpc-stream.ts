@@ -7,7 +7,7 @@ import { HeldBytes } from './held-bytes.js';
 import { CALL_QUANTUM_BYTES, STREAM_BYTES_HIGH, STREAM_MESSAGES_HIGH } from './limits.js';
 import { type MessageEncoding, unpack } from './message-encoding.js';
 import { PartialMessage } from './partial-message.js';
-import { frameFlag, frameType } from './protocol.js';
+import { type ErrorCodeName, frameFlag, frameType } from './protocol.js';
 import { type ReceiveWindow } from './receive-window.js';
 
 const PREFIX_BYTES = 5;
@@ -77,8 +77,10 @@ export abstract class GrpcStream implements RpcStream<Buffer, Buffer> {
   protected abstract endReceived(): void;
   /** Ends the call because of what the peer sent. */
   protected abstract refuse(status: RpcStatus, details: string): void;
-  /** One side reset the stream; it is over already. */
+  /** The peer reset the stream; it is over already. */
   abstract reset(code: number): void;
+  /** We reset the stream, because of what the peer did in it; it is over already. */
+  abstract violated(code: ErrorCodeName): void;
   /** The connection is gone; the stream is over already. */
   abstract lost(reason: string): void;
   /** Its deadline has passed. */
@@ -303,6 +305,11 @@ export abstract class GrpcStream implements RpcStream<Buffer, Buffer> {
     this.connection.ready(this);
   }
 
+  /** Nothing will be written any more. */
+  protected get ending(): boolean {
+    return this.#ending;
+  }
+
   /** After what was written, this side is done. */
   protected finish(): void {
     this.#ending = true;
@@ -399,6 +406,14 @@ export abstract class GrpcStream implements RpcStream<Buffer, Buffer> {
     this.#unsentBytes = 0;
     this.#pending = 0;
     this.#pendingBytes = 0;
+  }
+
+  /** The peer takes nothing more; what it said is still delivered. */
+  stopSending(): void {
+    this.dropUnsent();
+    this.#ending = true;
+    this.#ended = true;
+    this.#wake();
   }
 
   /** The connection forgets it: nothing is received or sent any more. */

@@ -1,4 +1,14 @@
-/* The texts of gRPC's header fields: timeouts and messages. */
+/* The texts of gRPC's header fields: content types, timeouts and messages. */
+
+const GRPC_TYPE = 'application/grpc';
+
+/** `application/grpc`, with or without a subtype such as `+proto`, or parameters. */
+export function isGrpcType(contentType: string): boolean {
+  if (contentType === GRPC_TYPE) return true;
+  if (!contentType.startsWith(GRPC_TYPE)) return false;
+  const next = contentType[GRPC_TYPE.length];
+  return next === '+' || next === ';';
+}
 
 const UNIT_MS: Readonly<Record<string, number>> = {
   H: 3_600_000,

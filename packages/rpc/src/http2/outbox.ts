@@ -29,7 +29,6 @@ export class Outbox implements Flushable {
   readonly #starved = new Set<GrpcStream>();
   #planned = false;
   #awaitingDrain = false;
-  #held = false;
   #ending = false;
 
   constructor(socket: Socket, turn: FlushTurn, owner: OutboxOwner) {
@@ -69,17 +68,6 @@ export class Outbox implements Flushable {
     if (this.#starved.size > 0) this.#plan();
   }
 
-  /** Streams wait, until `release`. */
-  hold(): void {
-    this.#held = true;
-  }
-
-  release(): void {
-    if (!this.#held) return;
-    this.#held = false;
-    if (this.#ready.length > 0) this.#plan();
-  }
-
   forget(stream: GrpcStream): void {
     this.#starved.delete(stream);
   }
@@ -114,7 +102,7 @@ export class Outbox implements Flushable {
       for (const frame of this.#control) batch.piece(frame, 0, frame.length);
       this.#control.length = 0;
       this.#controlBytes = 0;
-      if (!this.#held) this.#writeStreams(batch);
+      this.#writeStreams(batch);
     } catch (error) {
       batch.take();
       this.#owner.crashed(error);
@@ -129,7 +117,16 @@ export class Outbox implements Flushable {
       socket.uncork();
     }
     if (this.#ending && this.#control.length === 0) socket.end();
-    else if (this.#control.length > 0 || (this.#ready.length > 0 && !this.#held)) this.#plan();
+    else if (this.#hasMore) this.#plan();
+  }
+
+  /** Whether this turn's share was not enough for all of it. */
+  get #hasMore(): boolean {
+    return (
+      this.#control.length > 0 ||
+      this.#ready.length > 0 ||
+      (this.#starved.size > 0 && this.#owner.sendWindow > 0)
+    );
   }
 
   #writeStreams(batch: FrameBatch): void {

@@ -53,6 +53,12 @@ export const errorCode = {
 
 export type ErrorCodeName = keyof typeof errorCode;
 
+/** The name of a code; codes that nobody defined are numbers. */
+export function errorCodeName(code: number): string {
+  const found = Object.entries(errorCode).find(([, value]) => value === code);
+  return found === undefined ? String(code) : found[0];
+}
+
 /** What a client says first; its first frame follows. */
 export const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 

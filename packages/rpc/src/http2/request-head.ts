@@ -1,5 +1,5 @@
 import { fieldKind, type HeaderField } from './header-field.js';
-import { parseTimeoutMs } from './grpc-text.js';
+import { isGrpcType, parseTimeoutMs } from './grpc-text.js';
 import { encodingOf, type MessageEncoding } from './message-encoding.js';
 
 /** What a request is, by its header fields. */
@@ -29,7 +29,6 @@ const SCHEME_SEEN = 2;
 const PATH_SEEN = 4;
 const AUTHORITY_SEEN = 8;
 const PSEUDO_NEEDED = METHOD_SEEN | SCHEME_SEEN | PATH_SEEN;
-const GRPC_TYPE = 'application/grpc';
 const CONTENT_LENGTH = /^[0-9]{1,15}$/;
 
 /** Checks the header fields of a request against RFC 9113, 8.2 and 8.3, and gRPC's mapping. */
@@ -91,18 +90,10 @@ export function readRequestHead(fields: readonly HeaderField[]): RequestVerdict 
   if (isConnect) return 'method';
   if ((seen & PSEUDO_NEEDED) !== PSEUDO_NEEDED || requestHead.path === '') return 'malformed';
   if (!isPost) return 'method';
-  if (!isGrpc(contentType)) return 'content-type';
+  if (!isGrpcType(contentType)) return 'content-type';
   if (Number.isNaN(timeoutMs)) return 'timeout';
   if (encoding === undefined) return 'encoding';
   requestHead.timeoutMs = timeoutMs;
   requestHead.encoding = encoding;
   return 'grpc';
-}
-
-/** `application/grpc`, with or without a subtype such as `+proto`, or parameters. */
-function isGrpc(contentType: string): boolean {
-  if (contentType === GRPC_TYPE) return true;
-  if (!contentType.startsWith(GRPC_TYPE)) return false;
-  const next = contentType[GRPC_TYPE.length];
-  return next === '+' || next === ';';
 }

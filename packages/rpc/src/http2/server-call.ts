@@ -215,6 +215,10 @@ export class ServerCall extends GrpcStream implements CallContext {
     this.#cancel(new RpcError('CANCELLED', 'the caller is gone'));
   }
 
+  violated(): void {
+    this.reset();
+  }
+
   lost(reason: string): void {
     this.#cancel(new RpcError('CANCELLED', reason));
   }

@@ -3,14 +3,16 @@ import { type RawMethod } from '../call.js';
 import { rpcStatus } from '../status.js';
 import { failedAnswer, NOT_GRPC, NOT_POST, unknownEncodingAnswer } from './answer-blocks.js';
 import { Connection, type ConnectionHost } from './connection.js';
-import { headersFrame, resetFrame } from './control-frames.js';
+import { goAwayFrame, headersFrame, pingFrame, resetFrame } from './control-frames.js';
+import { type GrpcStream } from './grpc-stream.js';
 import { type HeaderField } from './header-field.js';
-import { type ConnectionLimits } from './limits.js';
+import { type ConnectionLimits, DRAIN_PING_MS, RECENT_RESETS_MAX } from './limits.js';
 import { readRequestHead, requestHead } from './request-head.js';
-import { ConnectionError, errorCode, PREFACE, setting } from './protocol.js';
+import { ConnectionError, errorCode, PREFACE, setting, STREAM_ID_MAX } from './protocol.js';
 import { ServerCall } from './server-call.js';
 
 const NO_PREFACE = Buffer.alloc(0);
+const DRAIN_PING = Buffer.from('raftmq-d', 'latin1');
 
 export type ServerMethod = RawMethod;
 
@@ -44,6 +46,12 @@ export class ServerConnection extends Connection {
   #prefaceBytes = 0;
   /** The last stream that the client began, served or not. */
   #seenStreamId = 0;
+  /** Streams that ended with a reset of ours lately. */
+  readonly #recentResets = new Set<number>();
+  /** When there was a call last; -1 = since the last tick. */
+  #busyMs: number;
+  #drainingMs: number | null = null;
+  #drained = false;
 
   constructor(
     socket: Socket,
@@ -54,6 +62,7 @@ export class ServerConnection extends Connection {
     const peer = `${socket.remoteAddress ?? ''}:${socket.remotePort ?? 0}`;
     super(socket, peer, host, limits, nowMs);
     this.handlers = host.handlers;
+    this.#busyMs = nowMs;
     this.open(NO_PREFACE, [[setting.MAX_CONCURRENT_STREAMS, limits.streamsMax]]);
   }
 
@@ -100,6 +109,27 @@ export class ServerConnection extends Connection {
     return true;
   }
 
+  wasReset(streamId: number): boolean {
+    return this.#recentResets.has(streamId);
+  }
+
+  passOver(streamId: number): void {
+    this.#recentResets.add(streamId);
+    if (this.#recentResets.size <= RECENT_RESETS_MAX) return;
+    const [oldest] = this.#recentResets;
+    this.#recentResets.delete(oldest!);
+  }
+
+  override remove(stream: GrpcStream): void {
+    super.remove(stream);
+    this.#busyMs = -1;
+  }
+
+  override resetReceived(stream: GrpcStream, code: number): void {
+    this.resets.spend();
+    super.resetReceived(stream, code);
+  }
+
   headersReceived(streamId: number, ends: boolean, fields: HeaderField[] | null): void {
     const open = this.streams.get(streamId);
     if (open !== undefined) {
@@ -108,8 +138,8 @@ export class ServerConnection extends Connection {
     }
     if (streamId % 2 === 0) throw new ConnectionError('PROTOCOL_ERROR', 'a stream of even number');
     if (streamId <= this.#seenStreamId) {
-      this.lateHeaders(streamId);
-      return;
+      if (this.wasReset(streamId)) return;
+      throw new ConnectionError('STREAM_CLOSED', `HEADERS on stream ${streamId}, which is closed`);
     }
     this.#seenStreamId = streamId;
     if (this.leaving) {
@@ -185,5 +215,40 @@ export class ServerConnection extends Connection {
     if (ends) return;
     this.passOver(streamId);
     this.outbox.control(resetFrame(streamId, errorCode.NO_ERROR));
+  }
+
+  // ---- The end ---------------------------------------------------------------------------------------------------
+
+  /** Tells the client to go, serves what is under way, and closes. */
+  drain(): void {
+    if (this.#drainingMs !== null || this.ended) return;
+    this.#drainingMs = performance.now();
+    // First a warning, so that calls which are under way towards us are served too; then the word that holds.
+    this.outbox.control(goAwayFrame(STREAM_ID_MAX, errorCode.NO_ERROR, ''));
+    this.outbox.control(pingFrame(DRAIN_PING, false));
+  }
+
+  override pingReceived(answers: boolean, opaque: Buffer): void {
+    super.pingReceived(answers, opaque);
+    if (answers && this.#drainingMs !== null && opaque.equals(DRAIN_PING)) this.#drain();
+  }
+
+  #drain(): void {
+    if (this.#drained) return;
+    this.#drained = true;
+    this.sayGoodbye();
+  }
+
+  override tick(nowMs: number, elapsedMs: number): void {
+    super.tick(nowMs, elapsedMs);
+    if (this.ended) return;
+    if (this.#drainingMs !== null) {
+      if (nowMs - this.#drainingMs > DRAIN_PING_MS) this.#drain();
+    } else if (this.streams.size > 0 || this.#busyMs < 0) {
+      this.#busyMs = nowMs;
+    } else if (nowMs - this.#busyMs > this.limits.idleMs) {
+      this.probe.idleClosed++;
+      this.drain();
+    }
   }
 }

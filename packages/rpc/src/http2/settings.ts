@@ -30,7 +30,8 @@ export class PeerSettings {
   streamWindowBytes: number = DEFAULT_WINDOW_BYTES;
   frameBytesMax: number = DEFAULT_FRAME_BYTES_MAX;
   streamsMax = Infinity;
-  headerListBytesMax = Infinity;
+  /** It said ENABLE_PUSH. */
+  pushes = false;
   /** Of the table for what we send. */
   headerTableBytes = 4096;
 
@@ -51,6 +52,7 @@ export class PeerSettings {
         break;
       case setting.ENABLE_PUSH:
         if (value > 1) throw new ConnectionError('PROTOCOL_ERROR', `ENABLE_PUSH is ${value}`);
+        this.pushes = value === 1;
         break;
       case setting.MAX_CONCURRENT_STREAMS:
         this.streamsMax = value;
@@ -67,10 +69,8 @@ export class PeerSettings {
         }
         this.frameBytesMax = value;
         break;
-      case setting.MAX_HEADER_LIST_SIZE:
-        this.headerListBytesMax = value;
-        break;
       default:
+        // Among them MAX_HEADER_LIST_SIZE: what we send is below what anybody allows.
         break;
     }
   }

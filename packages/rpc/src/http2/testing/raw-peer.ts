@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { literalField, indexedField } from '../hpack-encoder.js';
-import { errorCode, frameFlag, frameType, PREFACE } from '../protocol.js';
+import { errorCodeName, frameFlag, frameType, PREFACE } from '../protocol.js';
 import { settingsFrame } from '../settings.js';
 
 /** A frame as bytes, right or wrong. */
@@ -45,12 +45,13 @@ export interface ReceivedFrame {
   readonly payload: Buffer;
 }
 
-/** The client's side of a connection, frame by frame, with no opinion about what is allowed. */
+/** One side of a connection, frame by frame, with no opinion about what is allowed. */
 export class RawPeer {
   readonly frames: ReceivedFrame[] = [];
   readonly socket: Socket;
   closed = false;
   #bytes: Buffer = Buffer.alloc(0);
+  #prefaceBytes: number;
 
   static async connect(port: number): Promise<RawPeer> {
     const socket = connect(port, '127.0.0.1');
@@ -71,8 +72,10 @@ export class RawPeer {
     return peer;
   }
 
-  private constructor(socket: Socket) {
+  /** @param prefaceBytes what comes in front of the first frame */
+  constructor(socket: Socket, prefaceBytes = 0) {
     this.socket = socket;
+    this.#prefaceBytes = prefaceBytes;
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
     socket.on('error', () => undefined);
     socket.on('close', () => (this.closed = true));
@@ -94,6 +97,9 @@ export class RawPeer {
 
   #read(chunk: Buffer): void {
     this.#bytes = Buffer.concat([this.#bytes, chunk]);
+    if (this.#bytes.length < this.#prefaceBytes) return;
+    this.#bytes = this.#bytes.subarray(this.#prefaceBytes);
+    this.#prefaceBytes = 0;
     while (this.#bytes.length >= 9) {
       const size = this.#bytes.readUIntBE(0, 3);
       if (this.#bytes.length < 9 + size) return;
@@ -128,7 +134,7 @@ export class RawPeer {
   async goAway(): Promise<string> {
     await this.until('the end of the connection', () => this.closed);
     const last = this.frames.filter(({ type }) => type === frameType.GOAWAY).at(-1);
-    return last === undefined ? 'no GOAWAY' : codeName(last.payload.readUInt32BE(4));
+    return last === undefined ? 'no GOAWAY' : errorCodeName(last.payload.readUInt32BE(4));
   }
 
   /** The name of the code that this stream is reset with. */
@@ -137,7 +143,7 @@ export class RawPeer {
       `RST_STREAM of ${streamId}`,
       (frame) => frame.type === frameType.RST_STREAM && frame.streamId === streamId,
     );
-    return codeName(payload.readUInt32BE(0));
+    return errorCodeName(payload.readUInt32BE(0));
   }
 
   /** Waits until the stream ended. */
@@ -158,9 +164,4 @@ export class RawPeer {
 function isEnd({ type, flags, streamId }: ReceivedFrame, ofStream: number): boolean {
   const mayEnd = type === frameType.DATA || type === frameType.HEADERS;
   return mayEnd && streamId === ofStream && (flags & frameFlag.END_STREAM) !== 0;
-}
-
-function codeName(code: number): string {
-  const found = Object.entries(errorCode).find(([, value]) => value === code);
-  return found === undefined ? String(code) : found[0];
 }

@@ -1,0 +1,591 @@
+import { afterEach, expect, test } from '@jest/globals';
+import { RpcChannel } from '../channel.js';
+import { isRpcError, type RpcError } from '../status.js';
+import { ANSWER_OK, ANSWER_START, failedAnswer, failedTrailers } from './answer-blocks.js';
+import { goAwayFrame } from './control-frames.js';
+import { indexedField, literalField } from './hpack-encoder.js';
+import { IDLE_FRAMES_MAX } from './limits.js';
+import { frameFlag, frameType, setting, STREAM_ID_MAX } from './protocol.js';
+import { settingsFrame } from './settings.js';
+import { grpcMessage, rawFrame, type RawPeer, uint32 } from './testing/raw-peer.js';
+import { answerFrames, headers, RawServer } from './testing/raw-server.js';
+
+const { HEADERS, DATA, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, RST_STREAM, CONTINUATION } =
+  frameType;
+const { END_HEADERS, END_STREAM, PADDED, ACK } = frameFlag;
+const NOTHING = Buffer.alloc(0);
+
+const closers: (() => Promise<void> | void)[] = [];
+
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+async function start(
+  greeting: Buffer = settingsFrame([]),
+): Promise<{ server: RawServer; channel: RpcChannel }> {
+  const server = await RawServer.start();
+  server.greeting = greeting;
+  closers.push(() => server.close());
+  const channel = new RpcChannel({ address: server.address, tls: null });
+  closers.push(() => channel.close());
+  return { server, channel };
+}
+
+const call = (channel: RpcChannel, body = 'x'): Promise<Buffer> =>
+  channel.unary('/t/Echo', Buffer.from(body), { deadlineMs: null });
+
+async function failureOf(promise: Promise<unknown>): Promise<RpcError> {
+  const error: unknown = await promise.then(
+    () => new Error('it succeeded'),
+    (reason: unknown) => reason,
+  );
+  if (!isRpcError(error)) throw error;
+  return error;
+}
+
+const requested = (peer: RawPeer, streamId: number): Promise<unknown> =>
+  peer.frame(
+    `the call ${streamId}`,
+    (frame) => frame.type === HEADERS && frame.streamId === streamId,
+  );
+
+const callIds = (peer: RawPeer): number[] =>
+  peer.frames.filter(({ type }) => type === HEADERS).map(({ streamId }) => streamId);
+
+/** Everything that the client had to say to what it got so far has come. */
+async function settle(peer: RawPeer): Promise<void> {
+  const opaque = Buffer.from(`settle${String(peer.frames.length % 100).padStart(2, '0')}`);
+  peer.send(rawFrame(PING, 0, 0, opaque));
+  await peer.frame('PING', ({ flags, payload }) => flags === ACK && payload.equals(opaque));
+}
+
+test.each<[string, () => Buffer[], string]>([
+  ['DATA on stream 0', () => [rawFrame(DATA, 0, 0, NOTHING)], 'PROTOCOL_ERROR'],
+  ['DATA on an idle stream', () => [rawFrame(DATA, 0, 7, NOTHING)], 'PROTOCOL_ERROR'],
+  ['HEADERS on an idle stream', () => [headers(7, ANSWER_START)], 'PROTOCOL_ERROR'],
+  ['HEADERS on an even stream', () => [headers(2, ANSWER_START)], 'PROTOCOL_ERROR'],
+  ['RST_STREAM on an idle stream', () => [rawFrame(RST_STREAM, 0, 5, uint32(8))], 'PROTOCOL_ERROR'],
+  ['PUSH_PROMISE', () => [rawFrame(5, END_HEADERS, 1, Buffer.alloc(8))], 'PROTOCOL_ERROR'],
+  ['ENABLE_PUSH', () => [settingsFrame([[setting.ENABLE_PUSH, 1]])], 'PROTOCOL_ERROR'],
+  ['a wrong frame size', () => [rawFrame(PING, 0, 0, Buffer.alloc(7))], 'FRAME_SIZE_ERROR'],
+  ['a GOAWAY that is cut off', () => [rawFrame(GOAWAY, 0, 0, Buffer.alloc(7))], 'FRAME_SIZE_ERROR'],
+  [
+    'a header block that cannot be decoded',
+    () => [headers(1, Buffer.from([0x80]))],
+    'COMPRESSION_ERROR',
+  ],
+  [
+    'a header block that is interrupted',
+    () => [rawFrame(HEADERS, 0, 1, ANSWER_START), rawFrame(PING, 0, 0, Buffer.alloc(8))],
+    'PROTOCOL_ERROR',
+  ],
+  [
+    'a header block without end',
+    () => [
+      rawFrame(HEADERS, 0, 1, ANSWER_START),
+      ...Array.from({ length: 30 }, () => rawFrame(CONTINUATION, 0, 1, NOTHING)),
+    ],
+    'ENHANCE_YOUR_CALM',
+  ],
+  [
+    'a window over 2^31 - 1',
+    () => [rawFrame(WINDOW_UPDATE, 0, 0, uint32(2 ** 31 - 1))],
+    'FLOW_CONTROL_ERROR',
+  ],
+  [
+    'a flood of PINGs',
+    () => Array.from({ length: IDLE_FRAMES_MAX + 1 }, () => rawFrame(PING, 0, 0, Buffer.alloc(8))),
+    'ENHANCE_YOUR_CALM',
+  ],
+])(
+  '%s ends the connection and its calls; the next call has a new one',
+  async (_what, frames, code) => {
+    const { server, channel } = await start();
+    const failures = [failureOf(call(channel)), failureOf(call(channel))];
+    const peer = await server.peer(0);
+    await requested(peer, 3);
+    peer.send(...frames());
+    for (const failure of await Promise.all(failures)) {
+      expect(failure).toMatchObject({ status: 'UNAVAILABLE', neverBegun: false });
+      expect(failure.message).toMatch(
+        `the connection broke to ${server.address}: it broke a rule of HTTP/2, `,
+      );
+    }
+    expect(await peer.goAway()).toBe(code);
+    server.welcome = (next) =>
+      void requested(next, 1).then(() => next.send(answerFrames(1, 'well')));
+    expect((await call(channel)).toString()).toBe('well');
+  },
+);
+
+test.each<[string, Buffer]>([
+  ['HTTP/1.1', Buffer.from('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n')],
+  ['another frame than SETTINGS', rawFrame(PING, 0, 0, Buffer.alloc(8))],
+  ['an acknowledgement', rawFrame(SETTINGS, ACK, 0, NOTHING)],
+  ['TLS', Buffer.from([0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x46, 0, 0, 0, 0, 0])],
+])('a server that begins with %s is none', async (_what, greeting) => {
+  const { channel, server } = await start(greeting);
+  const first = await failureOf(call(channel));
+  expect(first).toMatchObject({ status: 'UNAVAILABLE', neverBegun: true });
+  expect(first.message).toMatch(`cannot connect to ${server.address}: it does not speak HTTP/2`);
+  // Until it is time for another attempt, with the same reason, and without one.
+  expect(await failureOf(call(channel))).toMatchObject({
+    message: first.message,
+    neverBegun: true,
+  });
+  expect(server.peers.length).toBe(1);
+});
+
+test('a server that hangs up at once is none either', async () => {
+  const { server, channel } = await start(NOTHING);
+  server.welcome = (peer) => peer.socket.end();
+  expect(await failureOf(call(channel))).toMatchObject({
+    status: 'UNAVAILABLE',
+    neverBegun: true,
+    message: `cannot connect to ${server.address}: it hung up; check the port, and whether TLS is used there`,
+  });
+});
+
+const ok = (body = 'x'): Buffer[] => [
+  headers(1, ANSWER_START),
+  rawFrame(DATA, 0, 1, grpcMessage(body)),
+  headers(1, ANSWER_OK, true),
+];
+
+test.each<[string, Buffer[], string, string]>([
+  ['DATA before HEADERS', [rawFrame(DATA, 0, 1, grpcMessage('x'))], 'INTERNAL', 'PROTOCOL_ERROR'],
+  [
+    'a WINDOW_UPDATE of nothing',
+    [rawFrame(WINDOW_UPDATE, 0, 1, uint32(0))],
+    'INTERNAL',
+    'PROTOCOL_ERROR',
+  ],
+  [
+    'headers in the middle',
+    [headers(1, ANSWER_START), headers(1, ANSWER_START)],
+    'INTERNAL',
+    'CANCEL',
+  ],
+  ['no status of HTTP', [headers(1, literalField(31, 'application/grpc'))], 'INTERNAL', 'CANCEL'],
+  [
+    'two of them',
+    [headers(1, Buffer.concat([indexedField(8), ANSWER_START]))],
+    'INTERNAL',
+    'CANCEL',
+  ],
+  [
+    'its status behind other fields',
+    [headers(1, Buffer.concat([literalField(31, 'application/grpc'), indexedField(8)]))],
+    'INTERNAL',
+    'CANCEL',
+  ],
+  [
+    'a status of HTTP in its trailers',
+    [...ok().slice(0, 2), headers(1, Buffer.concat([indexedField(8), ANSWER_OK]), true)],
+    'INTERNAL',
+    'CANCEL',
+  ],
+  ['a status of HTTP that is none', [headers(1, literalField(8, '2x0'))], 'INTERNAL', 'CANCEL'],
+  ['a path', [headers(1, Buffer.concat([ANSWER_START, indexedField(4)]))], 'INTERNAL', 'CANCEL'],
+  [
+    'a field that HTTP/2 forbids',
+    [headers(1, Buffer.concat([ANSWER_START, literalField('connection', 'close')]))],
+    'INTERNAL',
+    'CANCEL',
+  ],
+  [
+    'header fields of 20 KiB',
+    [headers(1, Buffer.concat([ANSWER_START, literalField('x', 'y'.repeat(20_000))]))],
+    'RESOURCE_EXHAUSTED',
+    'CANCEL',
+  ],
+  [
+    'an encoding that nobody knows',
+    [headers(1, Buffer.concat([ANSWER_START, literalField('grpc-encoding', 'br')]))],
+    'INTERNAL',
+    'CANCEL',
+  ],
+  [
+    'a packed message of no encoding',
+    [ok()[0]!, rawFrame(DATA, 0, 1, grpcMessage('x', 1))],
+    'INTERNAL',
+    'CANCEL',
+  ],
+  ['two answers', [...ok().slice(0, 2), ...ok().slice(1)], 'INTERNAL', 'CANCEL'],
+  ['HTTP 503', [headers(1, literalField(8, '503'))], 'UNAVAILABLE', 'CANCEL'],
+  ['HTTP 404', [headers(1, literalField(8, '404'))], 'UNIMPLEMENTED', 'CANCEL'],
+  [
+    'HTTP that is not gRPC',
+    [headers(1, Buffer.concat([indexedField(8), literalField(31, 'text/html')]))],
+    'UNKNOWN',
+    'CANCEL',
+  ],
+  [
+    'gRPC-Web',
+    [headers(1, Buffer.concat([indexedField(8), literalField(31, 'application/grpc-web')]))],
+    'UNKNOWN',
+    'CANCEL',
+  ],
+])('%s fails the call alone, and its stream is reset', async (_what, frames, status, code) => {
+  const { server, channel } = await start();
+  // Written by a listener of its own, so that the stream is open at this end too.
+  const ends: (Error | null)[] = [];
+  const stream = channel.bidi('/t/Talk', { deadlineMs: null });
+  let messages = 0;
+  stream.listen({
+    message: () => {
+      if (++messages > 1)
+        throw Object.assign(new Error('two'), { name: 'RpcError', status: 'INTERNAL' });
+    },
+    closed: (failure) => ends.push(failure),
+  });
+  const peer = await server.peer(0);
+  await requested(peer, 1);
+  peer.send(...frames);
+  expect(await peer.reset(1)).toBe(code);
+  expect(ends).toEqual([expect.objectContaining({ name: 'RpcError', status })]);
+  expect(stream.closed).toBe(true);
+  const next = call(channel);
+  await requested(peer, 3);
+  // What was under way for the failed one changes nothing.
+  peer.send(
+    rawFrame(DATA, 0, 1, grpcMessage('late')),
+    headers(1, ANSWER_OK, true),
+    answerFrames(3, 'well'),
+  );
+  expect((await next).toString()).toBe('well');
+  expect(server.peers.length).toBe(1);
+});
+
+test.each<[string, Buffer[], string, string]>([
+  [
+    'nothing but a status',
+    [headers(1, failedAnswer(5, 'not here'), true)],
+    'NOT_FOUND',
+    'not here',
+  ],
+  [
+    'an HTTP failure with a status of gRPC',
+    [headers(1, Buffer.concat([literalField(8, '503'), literalField('grpc-status', '8')]), true)],
+    'RESOURCE_EXHAUSTED',
+    '',
+  ],
+  [
+    'a status behind a message',
+    [...ok().slice(0, 2), headers(1, failedTrailers(10, '100 % größer'), true)],
+    'ABORTED',
+    '100 % größer',
+  ],
+  [
+    'a status that is no number',
+    [ok()[0]!, headers(1, literalField('grpc-status', '-3'), true)],
+    'UNKNOWN',
+    '',
+  ],
+  [
+    'no status',
+    [...ok().slice(0, 2), headers(1, literalField('x', 'y'), true)],
+    'INTERNAL',
+    'the answer ended without a status',
+  ],
+  [
+    'DATA at the end',
+    [ok()[0]!, rawFrame(DATA, END_STREAM, 1, grpcMessage('x'))],
+    'INTERNAL',
+    'the answer ended without a status',
+  ],
+  ['no message', [ok()[0]!, ok()[2]!], 'INTERNAL', '/t/Echo ended without its answer'],
+  [
+    'half a message',
+    [ok()[0]!, rawFrame(DATA, 0, 1, grpcMessage('xyz').subarray(0, 6)), ok()[2]!],
+    'INTERNAL',
+    'the stream ended in the middle of a message',
+  ],
+])('an answer of %s', async (_what, frames, status, message) => {
+  const { server, channel } = await start();
+  const failure = failureOf(call(channel));
+  const peer = await server.peer(0);
+  await requested(peer, 1);
+  peer.send(...frames);
+  expect(await failure).toMatchObject({ status, message, neverBegun: false });
+  await settle(peer);
+  // It had ended at both sides.
+  expect(peer.frames.some(({ type }) => type === RST_STREAM)).toBe(false);
+});
+
+test('padding, priorities, unknown frames, 1xx and pieces of header blocks are all right', async () => {
+  const { server, channel } = await start();
+  const answer = call(channel);
+  const peer = await server.peer(0);
+  await requested(peer, 1);
+  const message = grpcMessage('hello');
+  peer.send(
+    rawFrame(200, 0xff, 0, Buffer.alloc(500)),
+    headers(1, literalField(8, '103')),
+    rawFrame(2, 0, 1, Buffer.alloc(5)),
+    rawFrame(HEADERS, 0, 1, ANSWER_START.subarray(0, 5)),
+    rawFrame(CONTINUATION, END_HEADERS, 1, ANSWER_START.subarray(5)),
+    rawFrame(
+      DATA,
+      PADDED,
+      1,
+      Buffer.concat([Buffer.from([2]), message.subarray(0, 3), Buffer.alloc(2)]),
+    ),
+    rawFrame(201, 0, 1, Buffer.alloc(3)),
+    rawFrame(DATA, 0, 1, message.subarray(3)),
+    headers(1, ANSWER_OK, true),
+  );
+  expect((await answer).toString()).toBe('hello');
+});
+
+test.each([
+  [7, 'UNAVAILABLE', true, 'refused the call'],
+  [8, 'CANCELLED', false, 'reset the call (CANCEL)'],
+  [11, 'RESOURCE_EXHAUSTED', false, 'reset the call (ENHANCE_YOUR_CALM)'],
+  [12, 'PERMISSION_DENIED', false, 'reset the call (INADEQUATE_SECURITY)'],
+  [0, 'INTERNAL', false, 'reset the call (NO_ERROR)'],
+  [99, 'INTERNAL', false, 'reset the call (99)'],
+])('a reset with code %i is %s', async (code, status, neverBegun, how) => {
+  const { server, channel } = await start();
+  const failure = failureOf(call(channel));
+  const peer = await server.peer(0);
+  await requested(peer, 1);
+  peer.send(rawFrame(RST_STREAM, 0, 1, uint32(code)));
+  expect(await failure).toMatchObject({ status, neverBegun, message: `${server.address} ${how}` });
+});
+
+test('a server that resets all calls, more than any client would, keeps its connection', async () => {
+  const { server, channel } = await start();
+  let refused = 0;
+  let first: RawPeer | null = null;
+  for (let round = 0; round < 11; round++) {
+    const failures = Array.from({ length: 1_000 }, () => failureOf(call(channel)));
+    first ??= await server.peer(0);
+    const from = 2_000 * round + 1;
+    await requested(first, from + 1_998);
+    first.send(...failures.map((_, i) => rawFrame(RST_STREAM, 0, from + 2 * i, uint32(7))));
+    for (const { neverBegun } of await Promise.all(failures)) if (neverBegun) refused++;
+  }
+  expect(refused).toBe(11_000);
+  expect(server.peers.length).toBe(1);
+});
+
+test('many calls that are given up at once may be answered late', async () => {
+  const { server, channel } = await start();
+  const abort = new AbortController();
+  const failures = Array.from({ length: 1_000 }, () =>
+    failureOf(channel.unary('/t/Echo', NOTHING, { deadlineMs: null, signal: abort.signal })),
+  );
+  const peer = await server.peer(0);
+  await requested(peer, 1_999);
+  abort.abort();
+  for (const { status } of await Promise.all(failures)) expect(status).toBe('CANCELLED');
+  expect(await peer.reset(1_999)).toBe('CANCEL');
+  const resets = (): number => peer.frames.filter(({ type }) => type === RST_STREAM).length;
+  expect(resets()).toBe(1_000);
+  peer.send(...failures.map((_, i) => answerFrames(2 * i + 1, 'late')));
+  const next = call(channel);
+  await requested(peer, 2_001);
+  peer.send(answerFrames(2_001, 'well'));
+  expect((await next).toString()).toBe('well');
+  expect(resets()).toBe(1_000);
+});
+
+test('calls begin in the order of their ids, and no more than the server allows', async () => {
+  const { server, channel } = await start(settingsFrame([[setting.MAX_CONCURRENT_STREAMS, 2]]));
+  const answers = [call(channel), call(channel), call(channel)];
+  const peer = await server.peer(0);
+  await requested(peer, 3);
+  await settle(peer);
+  expect(callIds(peer)).toEqual([1, 3]);
+  // The fourth is begun in the very turn in which room for it and for the third comes.
+  let fourth: Promise<Buffer> | null = null;
+  const sent = new Promise<void>((resolve) =>
+    setImmediate(() => {
+      peer.send(settingsFrame([[setting.MAX_CONCURRENT_STREAMS, 10]]));
+      fourth = call(channel);
+      resolve();
+    }),
+  );
+  await sent;
+  await requested(peer, 7);
+  await settle(peer);
+  expect(callIds(peer)).toEqual([1, 3, 5, 7]);
+  peer.send(...[1, 3, 5, 7].map((id) => answerFrames(id, String(id))));
+  const bodies = await Promise.all([...answers, fourth!]);
+  expect(bodies.map(String)).toEqual(['1', '3', '5', '7']);
+});
+
+test('a call that waits for its turn takes one place, however often it has something to send', async () => {
+  const { server, channel } = await start(settingsFrame([[setting.MAX_CONCURRENT_STREAMS, 2]]));
+  const first = [call(channel), call(channel)];
+  const stream = channel.bidi('/t/Talk', { deadlineMs: null });
+  const ends: (Error | null)[] = [];
+  stream.listen({ message: () => undefined, closed: (failure) => ends.push(failure) });
+  const peer = await server.peer(0);
+  await requested(peer, 3);
+  for (let i = 0; i < 5; i++) {
+    stream.write(Buffer.from('again'));
+    peer.send(settingsFrame([[setting.INITIAL_WINDOW_SIZE, 70_000 + i]]));
+    await settle(peer);
+  }
+  expect(callIds(peer)).toEqual([1, 3]);
+  peer.send(answerFrames(1, 'one'), answerFrames(3, 'two'));
+  await Promise.all(first);
+  await requested(peer, 5);
+  stream.end();
+  await peer.ended(5);
+  const said = Array.from({ length: 5 }, () => grpcMessage('again'));
+  expect(peer.data(5)).toEqual(Buffer.concat(said));
+  peer.send(answerFrames(5, 'three'));
+  const next = [call(channel), call(channel), call(channel)];
+  await requested(peer, 9);
+  await settle(peer);
+  expect(callIds(peer)).toEqual([1, 3, 5, 7, 9]);
+  for (const id of [7, 9, 11]) {
+    await requested(peer, id);
+    peer.send(answerFrames(id, 'more'));
+  }
+  await Promise.all(next);
+  expect(ends).toEqual([null]);
+});
+
+test('calls that are given up while they wait leave no trace', async () => {
+  const { server, channel } = await start(settingsFrame([[setting.MAX_CONCURRENT_STREAMS, 0]]));
+  const abort = new AbortController();
+  const failures = Array.from({ length: 50 }, () =>
+    failureOf(channel.unary('/t/Echo', NOTHING, { deadlineMs: null, signal: abort.signal })),
+  );
+  const peer = await server.peer(0);
+  await peer.frame('ACK', ({ type, flags }) => type === SETTINGS && flags === ACK);
+  // Of these the server cannot know anything.
+  abort.abort();
+  await Promise.all(failures);
+  const next = call(channel);
+  peer.send(settingsFrame([[setting.MAX_CONCURRENT_STREAMS, 1]]));
+  await requested(peer, 101);
+  expect(callIds(peer)).toEqual([101]);
+  expect(peer.frames.some(({ type }) => type === RST_STREAM)).toBe(false);
+  peer.send(answerFrames(101, 'well'));
+  expect((await next).toString()).toBe('well');
+});
+
+test.each([
+  ['HEADERS', headers(1, ANSWER_START)],
+  ['DATA', rawFrame(DATA, 0, 1, grpcMessage('x'))],
+])('%s for a call that waits are on an idle stream', async (_what, frame) => {
+  const { server, channel } = await start(settingsFrame([[setting.MAX_CONCURRENT_STREAMS, 0]]));
+  const failure = failureOf(call(channel));
+  const peer = await server.peer(0);
+  await peer.frame('ACK', ({ type, flags }) => type === SETTINGS && flags === ACK);
+  peer.send(frame);
+  expect(await failure).toMatchObject({ status: 'UNAVAILABLE', neverBegun: true });
+  expect(await peer.goAway()).toBe('PROTOCOL_ERROR');
+});
+
+test('GOAWAY: calls behind the last stream never began, the others end, new ones go elsewhere', async () => {
+  const { server, channel } = await start();
+  const kept = call(channel);
+  const lost = failureOf(call(channel));
+  const peer = await server.peer(0);
+  await requested(peer, 3);
+  peer.send(goAwayFrame(1, 0, 'bye'));
+  expect(await lost).toMatchObject({ status: 'UNAVAILABLE', neverBegun: true });
+  const elsewhere = call(channel);
+  const second = await server.peer(1);
+  await requested(second, 1);
+  second.send(answerFrames(1, 'elsewhere'));
+  expect((await elsewhere).toString()).toBe('elsewhere');
+  expect(peer.closed).toBe(false);
+  peer.send(answerFrames(1, 'kept'));
+  expect((await kept).toString()).toBe('kept');
+  await peer.until('the client hung up', () => peer.closed);
+});
+
+test('GOAWAY as a warning: calls that wait do not begin there, nor after it', async () => {
+  const { server, channel } = await start(settingsFrame([[setting.MAX_CONCURRENT_STREAMS, 1]]));
+  const kept = call(channel);
+  const waits = failureOf(call(channel));
+  const peer = await server.peer(0);
+  await requested(peer, 1);
+  peer.send(goAwayFrame(STREAM_ID_MAX, 0, ''));
+  expect(await waits).toMatchObject({ status: 'UNAVAILABLE', neverBegun: true });
+  peer.send(goAwayFrame(1, 0, ''), settingsFrame([[setting.MAX_CONCURRENT_STREAMS, 9]]));
+  await settle(peer);
+  peer.send(answerFrames(1, 'kept'));
+  expect((await kept).toString()).toBe('kept');
+  await peer.until('the client hung up', () => peer.closed);
+  expect(callIds(peer)).toEqual([1]);
+});
+
+test('a call whose deadline has passed does not leave', async () => {
+  const { server, channel } = await start();
+  const failure = failureOf(channel.unary('/t/Echo', NOTHING, { deadlineMs: Date.now() - 1 }));
+  const next = call(channel);
+  expect(await failure).toMatchObject({ status: 'DEADLINE_EXCEEDED', neverBegun: true });
+  const peer = await server.peer(0);
+  await requested(peer, 3);
+  expect(callIds(peer)).toEqual([3]);
+  peer.send(answerFrames(3, 'well'));
+  await next;
+});
+
+test('the server stops listening: the answer still comes, and nothing more is sent', async () => {
+  const { server, channel } = await start();
+  const heard: string[] = [];
+  const stream = channel.bidi('/t/Talk', { deadlineMs: null });
+  stream.listen({
+    message: (message) => {
+      heard.push(message.toString());
+      stream.pause();
+    },
+    closed: (failure) => heard.push(failure?.message ?? 'ok'),
+  });
+  stream.write(Buffer.from('a'));
+  const peer = await server.peer(0);
+  await requested(peer, 1);
+  peer.send(answerFrames(1, 'b'), rawFrame(RST_STREAM, 0, 1, uint32(0)));
+  await settle(peer);
+  expect([heard, stream.closed]).toEqual([['b'], true]);
+  stream.write(Buffer.from('late'));
+  await settle(peer);
+  expect(peer.data(1)).toEqual(grpcMessage('a'));
+  stream.resume();
+  await peer.until('the end', () => heard.length === 2);
+  expect(heard).toEqual(['b', 'ok']);
+});
+
+test('answers whose reader waits do not stop those of other calls', async () => {
+  const { server, channel } = await start();
+  const stream = channel.bidi('/t/Talk', { deadlineMs: null });
+  let heard = 0;
+  stream.listen({
+    message: () => {
+      heard++;
+      stream.pause();
+    },
+    closed: () => undefined,
+  });
+  const peer = await server.peer(0);
+  await requested(peer, 1);
+  // All that this stream may have under way.
+  const message = grpcMessage(Buffer.alloc(256 * 1024 - 5));
+  peer.send(
+    headers(1, ANSWER_START),
+    ...Array.from({ length: 16 }, () => rawFrame(DATA, 0, 1, message)),
+  );
+  const other = call(channel);
+  await requested(peer, 3);
+  const growth = peer.frames
+    .filter(({ type, streamId }) => type === WINDOW_UPDATE && streamId === 0)
+    .reduce((sum, { payload }) => sum + payload.readUInt32BE(0), 0);
+  expect(65_535 + growth - 16 * message.length).toBeGreaterThan(1024 * 1024);
+  peer.send(answerFrames(3, 'well'));
+  expect((await other).toString()).toBe('well');
+  expect(heard).toBe(1);
+  // And the one that waits may not have more.
+  peer.send(rawFrame(DATA, 0, 1, Buffer.from('x')));
+  expect(await peer.reset(1)).toBe('FLOW_CONTROL_ERROR');
+  expect(stream.closed).toBe(true);
+});
