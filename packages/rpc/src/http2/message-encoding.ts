@@ -1,3 +1,4 @@
+import { constants } from 'node:buffer';
 import { gunzip, inflate } from 'node:zlib';
 
 /** How messages may be packed; gRPC's names. */
@@ -23,7 +24,8 @@ export function unpack(
   done: (unpacked: Buffer | null, refusal: 'size' | 'format' | null) => void,
 ): void {
   const work = encoding === 'gzip' ? gunzip : inflate;
-  work(message, { maxOutputLength: Math.max(1, sizeBytesMax) }, (error, unpacked) => {
+  const maxOutputLength = Math.min(Math.max(1, sizeBytesMax), constants.MAX_LENGTH);
+  work(message, { maxOutputLength }, (error, unpacked) => {
     if (error === null) done(unpacked, null);
     else
       done(

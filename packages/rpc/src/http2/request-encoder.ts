@@ -77,7 +77,8 @@ export class RequestEncoder {
     }
     for (const name in headers) {
       const rule = name === 'authorization' ? keepRule.SECRET : keepRule.REPEATED;
-      hpack.field(name, headers[name]!, rule);
+      // Blanks at the ends may not travel (RFC 9113, 8.2.1), and say nothing.
+      hpack.field(name, headers[name]!.trim(), rule);
     }
     return block.subarray(0, hpack.sizeBytes);
   }
