@@ -1,3 +1,4 @@
+import { errorText } from '@raftmq/base';
 import { type Connection, type ConnectionHost } from './http2/connection.js';
 import { ConnectionClock } from './http2/connection-clock.js';
 import { FlushTurn } from './http2/flush-turn.js';
@@ -40,8 +41,14 @@ class ChannelHost implements ConnectionHost {
     // Its calls failed with the reason.
   }
 
-  crashed(_connection: Connection, error: unknown): void {
-    if (!isImpossible(error)) return;
+  crashed({ peer }: Connection, error: unknown): void {
+    if (!isImpossible(error)) {
+      const stack = error instanceof Error ? error.stack : undefined;
+      process.emitWarning(`a call to ${peer} met a failure of this program: ${errorText(error)}`, {
+        ...(stack === undefined ? {} : { detail: stack }),
+      });
+      return;
+    }
     process.nextTick(() => {
       throw error;
     });

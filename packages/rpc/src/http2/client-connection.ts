@@ -231,8 +231,6 @@ export class ClientConnection extends Connection {
 }
 
 /** One host may have several addresses, each with its own failure. */
-function socketText(error: Error): string {
-  return error instanceof AggregateError
-    ? error.errors.map(errorText).join(', ')
-    : errorText(error);
+function socketText(error: Error & { readonly errors?: unknown }): string {
+  return Array.isArray(error.errors) ? error.errors.map(errorText).join(', ') : errorText(error);
 }

@@ -28,9 +28,9 @@ export class RawServer {
   welcome: (peer: RawPeer) => void = () => undefined;
   readonly #server: Server;
 
-  static async start(host = '127.0.0.1'): Promise<RawServer> {
+  static async start(host = '127.0.0.1', port = 0): Promise<RawServer> {
     const raw = new RawServer();
-    await new Promise<void>((resolve) => raw.#server.listen(0, host, resolve));
+    await new Promise<void>((resolve) => raw.#server.listen(port, host, resolve));
     return raw;
   }
 

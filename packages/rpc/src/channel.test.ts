@@ -1,0 +1,491 @@
+import type * as Dns from 'node:dns';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, isIPv6, type AddressInfo, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createServer as createTlsServer } from 'node:tls';
+import { afterEach, describe, expect, jest, test } from '@jest/globals';
+import { silentLogger } from '@raftmq/base';
+import { type StreamListener } from './call.js';
+import { loadCertificate } from './certificate.js';
+import { RpcChannel, type RpcChannelOptions } from './channel.js';
+import { channelHost } from './channel-host.js';
+import { frameType, setting } from './http2/protocol.js';
+import { settingsFrame } from './http2/settings.js';
+import { type RawPeer } from './http2/testing/raw-peer.js';
+import { answerFrames, RawServer } from './http2/testing/raw-server.js';
+import { RpcServer } from './server.js';
+import { isRpcError, type RpcError } from './status.js';
+
+const closers: (() => Promise<unknown> | void)[] = [];
+
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+type FoundAll = (error: null, addresses: readonly Dns.LookupAddress[]) => void;
+
+/** The one that `node:net` calls. */
+const dns = jest.requireActual<typeof Dns>('node:dns');
+
+/** Reserved: nobody listens there. */
+const UNUSED_PORT = 1;
+const NOTHING = Buffer.alloc(0);
+const open = { deadlineMs: null };
+
+function channelTo(address: string, options: Partial<RpcChannelOptions> = {}): RpcChannel {
+  const channel = new RpcChannel({ address, tls: null, ...options });
+  closers.push(() => channel.close());
+  return channel;
+}
+
+async function rawServer(): Promise<RawServer> {
+  const server = await RawServer.start();
+  closers.push(() => server.close());
+  return server;
+}
+
+async function rpcServer(host: string, tlsDirectory: string | null = null): Promise<number> {
+  const tls = tlsDirectory === null ? null : { selfSignedDirectory: tlsDirectory };
+  const server = new RpcServer({ host, port: 0, tls, logger: silentLogger });
+  server.register({ kind: 'unary', path: '/t/Echo', handler: (request) => request });
+  await server.start();
+  closers.push(() => server.close(0));
+  return server.port;
+}
+
+function tlsDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'raftmq-channel-'));
+  closers.push(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+async function failureOf(promise: Promise<unknown>): Promise<RpcError> {
+  const error: unknown = await promise.then(
+    () => new Error('it succeeded'),
+    (reason: unknown) => reason,
+  );
+  if (!isRpcError(error)) throw error;
+  return error;
+}
+
+async function until(what: string, holds: () => boolean): Promise<void> {
+  const endsAt = Date.now() + 5_000;
+  while (!holds()) {
+    if (Date.now() > endsAt) throw new Error(`never happened: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+const requested = (peer: RawPeer, streamId: number): Promise<unknown> =>
+  peer.frame(
+    `the call ${streamId}`,
+    (frame) => frame.type === frameType.HEADERS && frame.streamId === streamId,
+  );
+
+/** Answers the first call of each connection. */
+function answering(server: RawServer): void {
+  server.welcome = (peer) =>
+    void requested(peer, 1).then(
+      () => peer.send(answerFrames(1, 'well')),
+      () => undefined,
+    );
+}
+
+/** A port that nobody listens on. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+describe('an address', () => {
+  test.each([
+    ['127.0.0.1', '127.0.0.1'],
+    ['127.0.0.1', 'localhost'],
+    ['::1', '[::1]'],
+  ])('of a server on %s may be %s', async (host, name) => {
+    const port = await rpcServer(host, tlsDirectory());
+    for (const tls of [null, { verify: false }]) {
+      const channel = channelTo(`${name}:${port}`, { tls });
+      // More than one read, so that all of it goes by way of the shared buffer.
+      const body = Buffer.alloc(300_000, name);
+      expect((await channel.unary('/t/Echo', body, open)).equals(body)).toBe(true);
+    }
+  });
+
+  test.each(['::1', '127.0.0.1'])('with two addresses is found at the second, %s', async (host) => {
+    const port = await rpcServer(host, tlsDirectory());
+    const addresses = host === '::1' ? ['127.0.0.1', '::1'] : ['::1', '127.0.0.1'];
+    const lookup = jest.spyOn(dns, 'lookup');
+    closers.push(() => lookup.mockRestore());
+    lookup.mockImplementation(((_name: string, _options: object, found: FoundAll) =>
+      found(
+        null,
+        addresses.map((address) => ({ address, family: isIPv6(address) ? 6 : 4 })),
+      )) as never);
+    for (const tls of [null, { verify: false }]) {
+      const channel = channelTo(`two.invalid:${port}`, { tls });
+      const body = Buffer.alloc(300_000, host);
+      expect((await channel.unary('/t/Echo', body, open)).equals(body)).toBe(true);
+    }
+    const nobody = await failureOf(
+      channelTo(`two.invalid:${UNUSED_PORT}`).unary('/t/Echo', NOTHING, open),
+    );
+    // Each has its own failure.
+    for (const address of addresses) expect(nobody.message).toMatch(`ECONNREFUSED ${address}`);
+  });
+
+  test.each(['nowhere', '127.0.0.1:', '127.0.0.1:99999', '127.0.0.1:x'])(
+    'such as %s fails all calls, as RpcError',
+    async (address) => {
+      const channel = channelTo(address);
+      const failure = await failureOf(channel.unary('/t/Echo', NOTHING, open));
+      expect(failure).toMatchObject({ status: 'UNAVAILABLE', neverBegun: true });
+      expect(failure.message).toMatch(`cannot connect to ${address}: `);
+      const stream = channel.bidi('/t/Talk', open);
+      const ends: unknown[] = [];
+      stream.listen({ message: () => undefined, closed: (failure) => ends.push(failure) });
+      expect(ends).toEqual([]);
+      await until('the end', () => ends.length === 1);
+      expect(ends).toEqual([expect.objectContaining({ status: 'UNAVAILABLE' })]);
+    },
+  );
+
+  test('that cannot be resolved says so', async () => {
+    const channel = channelTo('no-such-host.invalid:1');
+    const failure = await failureOf(channel.unary('/t/Echo', NOTHING, open));
+    expect(failure).toMatchObject({ status: 'UNAVAILABLE', neverBegun: true });
+    expect(failure.message).toMatch('no-such-host.invalid');
+  });
+});
+
+describe('TLS', () => {
+  test('with a certificate that is not trusted fails calls before anything is said', async () => {
+    const directory = tlsDirectory();
+    const port = await rpcServer('127.0.0.1', directory);
+    const channel = channelTo(`localhost:${port}`, { tls: { verify: true } });
+    const failure = await failureOf(channel.unary('/t/Echo', NOTHING, open));
+    expect(failure).toMatchObject({ status: 'UNAVAILABLE', neverBegun: true });
+    expect(failure.message).toMatch(/cannot connect to localhost:\d+: self.signed certificate/);
+    const { certificate } = await loadCertificate({ selfSignedDirectory: directory });
+    const trusting = channelTo(`localhost:${port}`, {
+      tls: { verify: true, rootCertificates: certificate },
+    });
+    expect((await trusting.unary('/t/Echo', Buffer.from('x'), open)).toString()).toBe('x');
+  });
+
+  test('with roots that are none fails calls', async () => {
+    const port = await rpcServer('127.0.0.1', tlsDirectory());
+    const tls = { verify: true, rootCertificates: Buffer.from('-----BEGIN CERTIFICATE-----\nx') };
+    const failure = await failureOf(
+      channelTo(`localhost:${port}`, { tls }).unary('/t/Echo', NOTHING, open),
+    );
+    expect(failure).toMatchObject({ status: 'UNAVAILABLE', neverBegun: true });
+  });
+
+  test.each([
+    ['speaks HTTP/1.1 alone', ['http/1.1'], /cannot connect/],
+    ['knows nothing of ALPN', undefined, /it does not speak HTTP\/2/],
+  ])('at a server that %s fails calls', async (_what, ALPNProtocols, message) => {
+    const { certificate, key } = await loadCertificate({ selfSignedDirectory: tlsDirectory() });
+    const server = createTlsServer(
+      { cert: certificate, key, ...(ALPNProtocols === undefined ? {} : { ALPNProtocols }) },
+      (socket) => {
+        socket.on('error', () => undefined);
+        socket.end('HTTP/1.1 400 Bad Request\r\n\r\n');
+      },
+    );
+    server.on('tlsClientError', () => undefined);
+    const port = await listening(server);
+    const channel = channelTo(`127.0.0.1:${port}`, { tls: { verify: false } });
+    const failure = await failureOf(channel.unary('/t/Echo', NOTHING, open));
+    expect(failure).toMatchObject({ status: 'UNAVAILABLE', neverBegun: true });
+    expect(failure.message).toMatch(message);
+  });
+
+  test('at a plaintext server, and plaintext at a TLS server', async () => {
+    const raw = await rawServer();
+    const secure = channelTo(raw.address, { tls: { verify: false } });
+    const first = await failureOf(secure.unary('/t/Echo', NOTHING, open));
+    expect(first).toMatchObject({ status: 'UNAVAILABLE', neverBegun: true });
+    const { certificate, key } = await loadCertificate({ selfSignedDirectory: tlsDirectory() });
+    const server = createTlsServer({ cert: certificate, key });
+    server.on('tlsClientError', (_error, socket) => socket.destroy());
+    const plain = channelTo(`127.0.0.1:${await listening(server)}`);
+    const second = await failureOf(plain.unary('/t/Echo', NOTHING, open));
+    expect(second).toMatchObject({ status: 'UNAVAILABLE', neverBegun: true });
+    expect(second.message).toMatch('check the port, and whether TLS is used there');
+  });
+});
+
+async function listening(server: Server): Promise<number> {
+  const sockets: Socket[] = [];
+  server.on('connection', (socket: Socket) => sockets.push(socket));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  closers.push(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+describe('after a failed attempt', () => {
+  afterEach(() => {
+    jest.restoreAllMocks();
+  });
+
+  test('calls fail at once with its reason, until it is time for the next; pauses grow', async () => {
+    let nowMs = 1_000_000;
+    jest.spyOn(performance, 'now').mockImplementation(() => nowMs);
+    jest.spyOn(Math, 'random').mockReturnValue(0.5);
+    const dialled = jest.spyOn(channelHost, 'joined');
+    const port = await freePort();
+    const channel = channelTo(`127.0.0.1:${port}`, { reconnectMinMs: 100, reconnectMaxMs: 300 });
+    const ask = (): Promise<RpcError> => failureOf(channel.unary('/t/Echo', NOTHING, open));
+    const reason = `cannot connect to 127.0.0.1:${port}: connect ECONNREFUSED 127.0.0.1:${port}`;
+    for (const pauseMs of [100, 160, 256, 300, 300]) {
+      expect(await ask()).toMatchObject({ message: reason, neverBegun: true });
+      nowMs += pauseMs - 1;
+      const attempts = dialled.mock.calls.length;
+      expect(await ask()).toMatchObject({ message: reason, neverBegun: true });
+      expect(dialled.mock.calls.length).toBe(attempts);
+      nowMs += 1;
+    }
+    expect(dialled.mock.calls.length).toBe(5);
+    // It is there at last: the next call finds it, and breaks start from the smallest pause again.
+    const raw = await RawServer.start('127.0.0.1', port);
+    closers.push(() => raw.close());
+    answering(raw);
+    expect((await channel.unary('/t/Echo', NOTHING, open)).toString()).toBe('well');
+    raw.peers[0]!.socket.destroy();
+    await raw.peers[0]!.until('its end', () => raw.peers[0]!.closed);
+    expect(await again(channel)).toBe('well');
+    expect(raw.peers.length).toBe(2);
+  });
+
+  /** A call that is repeated until the channel has seen that its connection broke. */
+  async function again(channel: RpcChannel): Promise<string> {
+    for (;;) {
+      try {
+        return (await channel.unary('/t/Echo', NOTHING, open)).toString();
+      } catch (error) {
+        expect(error).toMatchObject({ status: 'UNAVAILABLE' });
+      }
+    }
+  }
+});
+
+describe('closing a channel', () => {
+  test('while it connects, with and without calls', async () => {
+    const raw = await rawServer();
+    raw.greeting = NOTHING;
+    const abort = new AbortController();
+    const idle = channelTo(raw.address);
+    const given = failureOf(idle.unary('/t/Echo', NOTHING, { ...open, signal: abort.signal }));
+    abort.abort();
+    expect(await given).toMatchObject({ status: 'CANCELLED', neverBegun: false });
+    idle.close();
+    const busy = channelTo(raw.address);
+    const call = busy.unary('/t/Echo', NOTHING, open);
+    busy.close();
+    expect(await failureOf(busy.unary('/t/Echo', NOTHING, open))).toMatchObject({
+      status: 'CANCELLED',
+      message: 'the channel is closed',
+      neverBegun: true,
+    });
+    await until('a connection', () => raw.peers.some((peer) => !peer.closed));
+    await until('the other one gone', () => raw.peers.filter(({ closed }) => !closed).length === 1);
+    const peer = raw.peers.find(({ closed }) => !closed)!;
+    peer.send(settingsFrame([]));
+    await requested(peer, 1);
+    peer.send(answerFrames(1, 'last'));
+    expect((await call).toString()).toBe('last');
+    await peer.until('the end', () => peer.closed);
+  });
+
+  test('twice, and within the end of a call', async () => {
+    const raw = await rawServer();
+    answering(raw);
+    const channel = channelTo(raw.address);
+    const ends: unknown[] = [];
+    const stream = channel.bidi('/t/Talk', open);
+    stream.listen({
+      message: () => undefined,
+      closed(failure) {
+        ends.push(failure);
+        channel.close();
+        channel.close();
+      },
+    });
+    await until('the end', () => ends.length === 1);
+    expect(ends).toEqual([null]);
+    const peer = raw.peers[0]!;
+    await peer.until('the end', () => peer.closed);
+  });
+});
+
+function handles(): number {
+  return process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length;
+}
+
+test('a channel without calls keeps no process alive, one with calls does', async () => {
+  const raw = await rawServer();
+  raw.welcome = ({ socket }) => socket.unref();
+  const before = handles();
+  const channel = channelTo(raw.address);
+  const first = channel.unary('/t/Echo', NOTHING, open);
+  expect(handles()).toBe(before + 1);
+  const peer = await raw.peer(0);
+  await requested(peer, 1);
+  expect(handles()).toBe(before + 1);
+  peer.send(answerFrames(1, 'one'));
+  await first;
+  expect(handles()).toBe(before);
+  const second = channel.unary('/t/Echo', NOTHING, open);
+  expect(handles()).toBe(before + 1);
+  await requested(peer, 3);
+  peer.send(answerFrames(3, 'two'));
+  await second;
+  expect(handles()).toBe(before);
+});
+
+describe('listeners', () => {
+  const silent: StreamListener<Buffer> = { message: () => undefined, closed: () => undefined };
+
+  test('that fail when their call ends harm no other call', async () => {
+    const warning = jest.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+    closers.push(() => warning.mockRestore());
+    const raw = await rawServer();
+    const channel = channelTo(raw.address);
+    const ends: string[] = [];
+    for (const name of ['a', 'b', 'c']) {
+      channel.bidi('/t/Talk', { deadlineMs: Date.now() + 40 }).listen({
+        ...silent,
+        closed(failure) {
+          ends.push(`${name} ${(failure as RpcError).status}`);
+          throw new Error(`the listener ${name} failed`);
+        },
+      });
+    }
+    const kept = channel.unary('/t/Echo', NOTHING, open);
+    const peer = await raw.peer(0);
+    await requested(peer, 7);
+    await until('all ends', () => ends.length === 3);
+    expect(ends).toEqual(['a', 'b', 'c'].map((name) => `${name} DEADLINE_EXCEEDED`));
+    peer.send(answerFrames(7, 'well'));
+    expect((await kept).toString()).toBe('well');
+    expect(warning.mock.calls.map(([text]) => text)).toEqual(
+      ['a', 'b', 'c'].map(
+        (name) =>
+          `a call to ${raw.address} met a failure of this program: the listener ${name} failed`,
+      ),
+    );
+    // The clock goes on too.
+    const late = channel.unary('/t/Echo', NOTHING, { deadlineMs: Date.now() + 10 });
+    expect(await failureOf(late)).toMatchObject({ status: 'DEADLINE_EXCEEDED' });
+  });
+
+  test('may begin calls when theirs ends, and those keep their deadlines', async () => {
+    const raw = await rawServer();
+    const channel = channelTo(raw.address);
+    const ends: string[] = [];
+    const begin = (rest: number): void =>
+      channel.bidi('/t/Talk', { deadlineMs: Date.now() + 20 }).listen({
+        ...silent,
+        closed(failure) {
+          ends.push((failure as RpcError).status);
+          if (rest > 0) begin(rest - 1);
+        },
+      });
+    begin(3);
+    await until('four ends', () => ends.length === 4);
+    expect(new Set(ends)).toEqual(new Set(['DEADLINE_EXCEEDED']));
+  });
+
+  test('may give up other calls, begin some, and close the channel, within messages and ends', async () => {
+    const raw = await rawServer();
+    raw.greeting = settingsFrame([[setting.MAX_CONCURRENT_STREAMS, 2]]);
+    const channel = channelTo(raw.address);
+    const ends: string[] = [];
+    const end =
+      (name: string) =>
+      (failure: Error | null): void =>
+        void ends.push(`${name} ${failure === null ? 'ok' : failure.message}`);
+    const first = channel.bidi('/t/Talk', open);
+    const second = channel.bidi('/t/Talk', open);
+    const third = channel.bidi('/t/Talk', open);
+    second.listen({ ...silent, closed: end('second') });
+    third.listen({ ...silent, closed: end('third') });
+    first.listen({
+      message() {
+        second.fail(new Error('given up'));
+        channel.bidi('/t/Talk', open).listen({
+          ...silent,
+          closed(failure) {
+            end('fourth')(failure);
+            third.fail(new Error('the same'));
+            channel.close();
+          },
+        });
+        first.fail(new Error('enough'));
+      },
+      closed: end('first'),
+    });
+    const peer = await raw.peer(0);
+    await requested(peer, 3);
+    peer.send(answerFrames(1, 'x'));
+    await requested(peer, 7);
+    expect(ends).toEqual(['second given up', 'first enough']);
+    peer.send(answerFrames(7, 'x'));
+    await peer.until('the end', () => peer.closed);
+    expect(ends.slice(2)).toEqual(['fourth ok', 'third the same']);
+    const last = peer.frames.findLast(({ type }) => type === frameType.GOAWAY);
+    expect(last).toBeDefined();
+  });
+
+  test('that come when the call is over hear of it, and not within their own call', async () => {
+    const raw = await rawServer();
+    const channel = channelTo(raw.address);
+    const abort = new AbortController();
+    abort.abort();
+    const stream = channel.bidi('/t/Talk', { ...open, signal: abort.signal });
+    expect(stream.closed).toBe(true);
+    const ends: (Error | null)[] = [];
+    stream.listen({ ...silent, closed: (failure) => ends.push(failure) });
+    expect(ends).toEqual([]);
+    await until('the end', () => ends.length === 1);
+    expect(ends).toEqual([expect.objectContaining({ status: 'CANCELLED' })]);
+  });
+});
+
+test('a server that gives no sign of life is given up, with its calls', async () => {
+  const silent = await rawServer();
+  const channel = channelTo(silent.address, { keepaliveMs: 10, keepaliveTimeoutMs: 10 });
+  const call = failureOf(channel.unary('/t/Echo', NOTHING, open));
+
+  // So is one that does not let a connection go: in the end it speaks to nobody.
+  const clinging = await rawServer();
+  clinging.welcome = ({ socket }) => (socket.allowHalfOpen = true);
+  const leaving = channelTo(clinging.address);
+  const abort = new AbortController();
+  const given = failureOf(leaving.unary('/t/Echo', NOTHING, { ...open, signal: abort.signal }));
+  const peer = await clinging.peer(0);
+  await requested(peer, 1);
+  abort.abort();
+  await given;
+  leaving.close();
+  await peer.frame('GOAWAY', ({ type }) => type === frameType.GOAWAY);
+  await until('its end', () => {
+    if (!peer.socket.destroyed) peer.send(settingsFrame([]));
+    return peer.closed;
+  });
+
+  expect(await call).toMatchObject({
+    status: 'UNAVAILABLE',
+    neverBegun: false,
+    message: `the connection broke to ${silent.address}: it gave no sign of life`,
+  });
+});
