@@ -5,6 +5,8 @@ import { RpcError } from './status.js';
 
 /** Bytes that wait for the reader; with more of them the server is stopped. */
 const WAITING_BYTES_MAX = 1024 * 1024;
+/** What a message costs beyond its bytes, about. */
+const MESSAGE_OVERHEAD_BYTES = 128;
 
 interface Reader {
   readonly resolve: (result: IteratorResult<Buffer, void>) => void;
@@ -38,7 +40,7 @@ export class AnswerStream implements StreamListener<Buffer>, AsyncIterableIterat
       return;
     }
     this.#waiting.push(message);
-    this.#waitingBytes += message.length;
+    this.#waitingBytes += message.length + MESSAGE_OVERHEAD_BYTES;
     if (this.#paused || this.#waitingBytes < WAITING_BYTES_MAX) return;
     this.#paused = true;
     this.#call?.pause();
@@ -56,7 +58,7 @@ export class AnswerStream implements StreamListener<Buffer>, AsyncIterableIterat
   next(): Promise<IteratorResult<Buffer, void>> {
     const message = this.#waiting.shift();
     if (message !== undefined) {
-      this.#waitingBytes -= message.length;
+      this.#waitingBytes -= message.length + MESSAGE_OVERHEAD_BYTES;
       if (this.#paused && 2 * this.#waitingBytes < WAITING_BYTES_MAX) {
         this.#paused = false;
         this.#call?.resume();

@@ -121,6 +121,17 @@ test('a closed window of the connection holds back DATA alone, and is shared whe
   expect(peer.data(1)).toEqual(grpcMessage(Buffer.alloc(100_000)));
 });
 
+test('a window that opens for more than one write leaves no stream behind', async () => {
+  const peer = await start({}, [[setting.INITIAL_WINDOW_SIZE, 1_000_000]]);
+  const ids = Array.from({ length: 20 }, (_, i) => 2 * i + 1);
+  for (const id of ids) peer.request(id, '/t/Echo', Buffer.alloc(100_000));
+  const received = (): number => ids.reduce((sum, id) => sum + peer.data(id).length, 0);
+  await peer.until('the window', () => received() === 65_535);
+  await settle(peer);
+  peer.send(update(0, 10_000_000));
+  for (const id of ids) await peer.ended(id);
+});
+
 test('a frame is no larger than the peer allows', async () => {
   const large = [
     [setting.MAX_FRAME_SIZE, 100_000],

@@ -5,6 +5,8 @@ export class Heartbeat {
   #heard = false;
   #heardMs: number;
   #askedMs: number | null = null;
+  /** The last look found it late. */
+  #late = false;
 
   /**
    * @param silenceMs after so much of it the peer is asked for a sign of life
@@ -27,8 +29,11 @@ export class Heartbeat {
       this.#heard = false;
       this.#heardMs = nowMs;
       this.#askedMs = null;
+      this.#late = false;
     } else if (this.#askedMs !== null) {
-      if (nowMs - this.#askedMs > this.#timeoutMs) return 'dead';
+      // Whoever was stopped himself has not read the answer yet: it gets the time until the next look.
+      if (this.#late) return 'dead';
+      this.#late = nowMs - this.#askedMs > this.#timeoutMs;
     } else if (mayAsk && nowMs - this.#heardMs > this.#silenceMs) {
       this.#askedMs = nowMs;
       return 'ask';
