@@ -7,6 +7,7 @@ import { type GrpcStream } from './grpc-stream.js';
 import { type HeaderField } from './header-field.js';
 import { type ConnectionLimits } from './limits.js';
 import { resetFrame } from './control-frames.js';
+import { type MessageSender } from './message-sender.js';
 import { ConnectionError, errorCode, PREFACE, setting, STREAM_ID_MAX } from './protocol.js';
 import { RequestEncoder, type RequestHeaders } from './request-encoder.js';
 
@@ -110,7 +111,7 @@ export class ClientConnection extends Connection {
   }
 
   /** Calls that wait have their turn later: HEADERS leave in the order of ids. */
-  override ready(call: GrpcStream): void {
+  override ready(call: MessageSender): void {
     if (call.id < this.#waitingId) super.ready(call);
   }
 

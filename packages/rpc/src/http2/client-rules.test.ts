@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { afterEach, expect, test } from '@jest/globals';
 import { RpcChannel } from '../channel.js';
 import { isRpcError, type RpcError } from '../status.js';
@@ -374,6 +375,7 @@ test('a server that resets all calls, more than any client would, keeps its conn
 test('many calls that are given up at once may be answered late', async () => {
   const { server, channel } = await start();
   const abort = new AbortController();
+  setMaxListeners(0, abort.signal);
   const failures = Array.from({ length: 1_000 }, () =>
     failureOf(channel.unary('/t/Echo', NOTHING, { deadlineMs: null, signal: abort.signal })),
   );
@@ -454,6 +456,7 @@ test('a call that waits for its turn takes one place, however often it has somet
 test('calls that are given up while they wait leave no trace', async () => {
   const { server, channel } = await start(settingsFrame([[setting.MAX_CONCURRENT_STREAMS, 0]]));
   const abort = new AbortController();
+  setMaxListeners(0, abort.signal);
   const failures = Array.from({ length: 50 }, () =>
     failureOf(channel.unary('/t/Echo', NOTHING, { deadlineMs: null, signal: abort.signal })),
   );

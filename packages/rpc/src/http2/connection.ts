@@ -19,6 +19,7 @@ import {
   RESETS_PER_SECOND,
 } from './limits.js';
 import { ByteBudget, type MessageMemory } from './message-memory.js';
+import { type MessageSender } from './message-sender.js';
 import { Outbox, type OutboxOwner } from './outbox.js';
 import { Patience } from './patience.js';
 import { ReceiveWindow } from './receive-window.js';
@@ -282,11 +283,11 @@ export abstract class Connection implements FrameOwner, MessageMemory, OutboxOwn
     return this.peerSettings.frameBytesMax;
   }
 
-  ready(stream: GrpcStream): void {
+  ready(stream: MessageSender): void {
     this.outbox.ready(stream);
   }
 
-  starve(stream: GrpcStream): void {
+  starve(stream: MessageSender): void {
     this.outbox.starve(stream);
   }
 

@@ -1,41 +1,29 @@
-import { RingQueue } from '@raftmq/base';
 import { type RpcStream, type StreamListener } from '../call.js';
 import { type RpcStatus } from '../status.js';
 import { type Connection } from './connection.js';
-import { type FrameBatch } from './frame-batch.js';
 import { HeldBytes } from './held-bytes.js';
-import { CALL_QUANTUM_BYTES, STREAM_BYTES_HIGH, STREAM_MESSAGES_HIGH } from './limits.js';
-import { type MessageEncoding, unpack } from './message-encoding.js';
+import { MESSAGE_PREFIX_BYTES, type MessageEncoding, unpack } from './message-encoding.js';
+import { MessageSender } from './message-sender.js';
 import { PartialMessage } from './partial-message.js';
-import { type ErrorCodeName, frameFlag, frameType } from './protocol.js';
+import { type ErrorCodeName } from './protocol.js';
 import { type ReceiveWindow } from './receive-window.js';
-
-const PREFIX_BYTES = 5;
 
 /** Why incoming bytes wait; bits. */
 const hold = { NO_LISTENER: 1, PAUSED: 2, UNPACKING: 4 } as const;
 
 /**
- * One gRPC call on an HTTP/2 stream, as both ends have it: messages cut out of DATA, and put into DATA as flow control
- * allows. What the call means is up to {@link ServerCall} and its counterpart.
+ * One gRPC call on an HTTP/2 stream, as both ends have it: messages are cut out of DATA, and put into it
+ * ({@link MessageSender}). What the call means is up to {@link ServerCall} and its counterpart.
  *
  *   socket ─► piece ─► (held while nobody may have it) ─► messageReceived … endReceived
- *   write ─► queue ─► writeTo, called by the connection when there is room ─► socket
  */
-export abstract class GrpcStream implements RpcStream<Buffer, Buffer> {
-  readonly connection: Connection;
-  readonly id: number;
+export abstract class GrpcStream extends MessageSender implements RpcStream<Buffer, Buffer> {
   /** When the call has to be over; monotonic, Infinity = whenever. */
   readonly deadlineAtMs: number;
-  /** Bytes that the peer lets us send, and that we let it send. Kept by the connection too. */
-  sendWindow: number;
+  /** Bytes that we let the peer send. */
   readonly receiveWindow: ReceiveWindow;
-  /** The connection has it in its list of streams with something to write. */
-  queued = false;
   /** END_STREAM came. */
   remoteEnded = false;
-  /** The connection does not know it any more. */
-  over = false;
   /** What comes in is of no use any more. */
   protected deaf = false;
   /** How the peer packs messages; null = it does not. */
@@ -48,31 +36,14 @@ export abstract class GrpcStream implements RpcStream<Buffer, Buffer> {
   #partial: PartialMessage | null = null;
   #endDelivered = false;
 
-  /** The message under way, how much of prefix and body was sent, and what follows it. */
-  #head: Buffer | null = null;
-  #headSentBytes = 0;
-  #behind: RingQueue<Buffer> | null = null;
-  #unsentBytes = 0;
-  #pending = 0;
-  #pendingBytes = 0;
-  #started = false;
-  #ending = false;
-  #ended = false;
-  #waiting: (() => void)[] = [];
-
   constructor(connection: Connection, id: number, deadlineAtMs: number) {
-    this.connection = connection;
-    this.id = id;
+    super(connection, id);
     this.deadlineAtMs = deadlineAtMs;
-    this.sendWindow = connection.peerStreamWindowBytes;
     this.receiveWindow = connection.newReceiveWindow();
   }
 
-  /** Writes what comes before messages. May write everything, and end the stream. */
-  protected abstract writeStart(batch: FrameBatch): void;
-  /** Writes what comes after the last message; DATA carries END_STREAM already if `endsWithData`. */
-  protected abstract writeEnd(batch: FrameBatch): void;
-  protected abstract readonly endsWithData: boolean;
+  abstract end(): void;
+  abstract fail(error: Error): void;
   protected abstract messageReceived(message: Buffer): void;
   protected abstract endReceived(): void;
   /** Ends the call because of what the peer sent. */
@@ -183,13 +154,13 @@ export abstract class GrpcStream implements RpcStream<Buffer, Buffer> {
     while (at < end) {
       if (this.deaf) return end;
       if (this.#holds !== 0) return at;
-      if (this.#partial === null && end - at >= PREFIX_BYTES) {
+      if (this.#partial === null && end - at >= MESSAGE_PREFIX_BYTES) {
         const size = chunk.readUInt32BE(at + 1);
-        const next = at + PREFIX_BYTES + size;
+        const next = at + MESSAGE_PREFIX_BYTES + size;
         if (next <= end && size <= messageBytesMax) {
           // The one copy of it.
           const message = Buffer.allocUnsafe(size);
-          chunk.copy(message, 0, at + PREFIX_BYTES, next);
+          chunk.copy(message, 0, at + MESSAGE_PREFIX_BYTES, next);
           this.#message(chunk[at]!, message);
           at = next;
           continue;
@@ -251,170 +222,7 @@ export abstract class GrpcStream implements RpcStream<Buffer, Buffer> {
     if (returnedBytes > 0) this.connection.windowUpdate(this.id, returnedBytes);
   }
 
-  // ---- Outgoing -------------------------------------------------------------------------------------------------
-
-  abstract readonly closed: boolean;
-  abstract end(): void;
-  abstract fail(error: Error): void;
-
-  get pending(): number {
-    return this.#pending;
-  }
-
-  get pendingBytes(): number {
-    return this.#pendingBytes;
-  }
-
-  write(message: Buffer): boolean {
-    if (this.closed) return false;
-    this.enqueue(message);
-    return this.#hasRoom;
-  }
-
-  drained(): Promise<void> {
-    if (this.closed || this.#hasRoom) return Promise.resolve();
-    return new Promise((resolve) => this.#waiting.push(resolve));
-  }
-
-  /** Something was put into DATA, or is to be. */
-  protected get unsent(): boolean {
-    return this.#unsentBytes > 0;
-  }
-
-  protected get started(): boolean {
-    return this.#started;
-  }
-
-  /** All that this side has to say was put into frames. */
-  protected get localEnded(): boolean {
-    return this.#ended;
-  }
-
-  /** The peer has a piece of a message whose rest is here. */
-  protected get midMessage(): boolean {
-    return this.#headSentBytes > 0;
-  }
-
-  protected enqueue(message: Buffer): void {
-    if (this.#head === null) this.#head = message;
-    else (this.#behind ??= new RingQueue()).push(message);
-    this.#unsentBytes += PREFIX_BYTES + message.length;
-    this.#pending++;
-    this.#pendingBytes += message.length;
-    this.connection.pendingBytes += message.length;
-    this.connection.ready(this);
-  }
-
-  /** Nothing will be written any more. */
-  protected get ending(): boolean {
-    return this.#ending;
-  }
-
-  /** After what was written, this side is done. */
-  protected finish(): void {
-    this.#ending = true;
-    this.connection.ready(this);
-    this.#wake();
-  }
-
-  get #hasRoom(): boolean {
-    return this.#pending < STREAM_MESSAGES_HIGH && this.#pendingBytes < STREAM_BYTES_HIGH;
-  }
-
-  /** Writes as much as windows and fairness allow; comes back to the connection's list if there is more. */
-  writeTo(batch: FrameBatch): void {
-    if (this.over) return;
-    if (!this.#started) {
-      this.#started = true;
-      this.writeStart(batch);
-    }
-    this.#writeMessages(batch);
-    if (this.#unsentBytes === 0 && this.#ending && !this.#ended) {
-      this.#ended = true;
-      this.writeEnd(batch);
-    }
-    if (this.#waiting.length > 0 && this.#hasRoom) this.#wake();
-  }
-
-  #writeMessages(batch: FrameBatch): void {
-    const { connection } = this;
-    let quantum = CALL_QUANTUM_BYTES;
-    while (this.#unsentBytes > 0 && this.sendWindow > 0) {
-      if (connection.sendWindow <= 0) {
-        connection.starve(this);
-        return;
-      }
-      if (quantum <= 0) {
-        connection.ready(this);
-        return;
-      }
-      const size = Math.min(
-        this.#unsentBytes,
-        this.sendWindow,
-        connection.sendWindow,
-        connection.peerFrameBytesMax,
-        quantum,
-      );
-      const last = this.#ending && this.endsWithData && size === this.#unsentBytes;
-      batch.frameHeader(size, frameType.DATA, last ? frameFlag.END_STREAM : 0, this.id);
-      this.#fill(batch, size);
-      this.sendWindow -= size;
-      connection.sendWindow -= size;
-      quantum -= size;
-      if (last) this.#ended = true;
-    }
-  }
-
-  #fill(batch: FrameBatch, size: number): void {
-    let rest = size;
-    while (rest > 0) {
-      const message = this.#head!;
-      let sent = this.#headSentBytes;
-      if (sent < PREFIX_BYTES) {
-        const part = Math.min(rest, PREFIX_BYTES - sent);
-        batch.messagePrefix(message.length, sent, sent + part);
-        sent += part;
-        rest -= part;
-      }
-      const from = sent - PREFIX_BYTES;
-      const part = Math.min(rest, message.length - from);
-      if (part > 0) {
-        batch.piece(message, from, from + part);
-        sent += part;
-        rest -= part;
-      }
-      this.#headSentBytes = sent;
-      if (sent === PREFIX_BYTES + message.length) this.#next(message.length);
-    }
-    this.#unsentBytes -= size;
-  }
-
-  #next(sentBodyBytes: number): void {
-    this.#head = this.#behind?.shift() ?? null;
-    this.#headSentBytes = 0;
-    this.#pending--;
-    this.#pendingBytes -= sentBodyBytes;
-    this.connection.pendingBytes -= sentBodyBytes;
-  }
-
-  /** Forgets messages that wait. */
-  protected dropUnsent(): void {
-    this.connection.pendingBytes -= this.#pendingBytes;
-    this.#head = null;
-    this.#headSentBytes = 0;
-    this.#behind = null;
-    this.#unsentBytes = 0;
-    this.#pending = 0;
-    this.#pendingBytes = 0;
-  }
-
-  /** The peer takes nothing more; what it said is still delivered. */
-  stopSending(): void {
-    this.dropUnsent();
-    this.#ending = true;
-    this.#ended = true;
-    this.#wake();
-  }
+  // ---- The end --------------------------------------------------------------------------------------------------
 
   /** The connection forgets it: nothing is received or sent any more. */
   forget(): void {
@@ -422,7 +230,7 @@ export abstract class GrpcStream implements RpcStream<Buffer, Buffer> {
     this.deaf = true;
     this.dropUnsent();
     this.discardIncoming();
-    this.#wake();
+    this.wake();
   }
 
   /** Gives incoming bytes up, and the room that they took. */
@@ -432,12 +240,5 @@ export abstract class GrpcStream implements RpcStream<Buffer, Buffer> {
     this.#partial = null;
     if (this.#held !== null) this.connection.consumed(this.#held.end - this.#held.from);
     this.#held = null;
-  }
-
-  #wake(): void {
-    if (this.#waiting.length === 0) return;
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const resolve of waiting) resolve();
   }
 }

@@ -1,6 +1,9 @@
 import { constants } from 'node:buffer';
 import { gunzip, inflate } from 'node:zlib';
 
+/** In front of each message: whether it is packed (1 byte), and its size (4). */
+export const MESSAGE_PREFIX_BYTES = 5;
+
 /** How messages may be packed; gRPC's names. */
 export type MessageEncoding = 'gzip' | 'deflate';
 

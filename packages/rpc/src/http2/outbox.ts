@@ -1,8 +1,8 @@
 import { type Socket } from 'node:net';
 import { type FlushTurn, type Flushable } from './flush-turn.js';
 import { type FrameBatch } from './frame-batch.js';
-import { type GrpcStream } from './grpc-stream.js';
 import { FLUSH_BYTES_MAX, SOCKET_BYTES_MAX } from './limits.js';
+import { type MessageSender } from './message-sender.js';
 
 /** The connection, as its outbox sees it. */
 export interface OutboxOwner {
@@ -25,8 +25,8 @@ export class Outbox implements Flushable {
   readonly #owner: OutboxOwner;
   readonly #control: Buffer[] = [];
   #controlBytes = 0;
-  readonly #ready: GrpcStream[] = [];
-  readonly #starved = new Set<GrpcStream>();
+  readonly #ready: MessageSender[] = [];
+  readonly #starved = new Set<MessageSender>();
   #planned = false;
   #awaitingDrain = false;
   #ending = false;
@@ -51,7 +51,7 @@ export class Outbox implements Flushable {
   }
 
   /** The stream has something to write. */
-  ready(stream: GrpcStream): void {
+  ready(stream: MessageSender): void {
     if (stream.queued) return;
     stream.queued = true;
     this.#ready.push(stream);
@@ -59,7 +59,7 @@ export class Outbox implements Flushable {
   }
 
   /** The stream has DATA, and the window of the connection is closed. */
-  starve(stream: GrpcStream): void {
+  starve(stream: MessageSender): void {
     this.#starved.add(stream);
   }
 
@@ -68,7 +68,7 @@ export class Outbox implements Flushable {
     if (this.#starved.size > 0) this.#plan();
   }
 
-  forget(stream: GrpcStream): void {
+  forget(stream: MessageSender): void {
     this.#starved.delete(stream);
   }
 

@@ -1,6 +1,6 @@
+import { MESSAGE_PREFIX_BYTES } from './message-encoding.js';
 import { type MessageMemory } from './message-memory.js';
 
-const PREFIX_BYTES = 5;
 const NOTHING = Buffer.alloc(0);
 
 /** Why a message cannot be taken: it is too large, or there are too many at once. */
@@ -26,10 +26,10 @@ export class PartialMessage {
   /** @returns where it stopped: at `end`, or behind the last byte of this message */
   take(chunk: Buffer, from: number, end: number): number {
     let at = from;
-    while (this.#prefixBytes < PREFIX_BYTES) {
+    while (this.#prefixBytes < MESSAGE_PREFIX_BYTES) {
       if (at === end) return at;
       this.#prefix[this.#prefixBytes++] = chunk[at++]!;
-      if (this.#prefixBytes === PREFIX_BYTES) {
+      if (this.#prefixBytes === MESSAGE_PREFIX_BYTES) {
         const [, a, b, c, d] = this.#prefix as [number, number, number, number, number];
         this.#size = ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
         if (this.#size > this.#memory.messageBytesMax) this.refused = 'size';
@@ -49,7 +49,7 @@ export class PartialMessage {
   }
 
   get complete(): boolean {
-    return this.#prefixBytes === PREFIX_BYTES && this.#bodyBytes === this.#size;
+    return this.#prefixBytes === MESSAGE_PREFIX_BYTES && this.#bodyBytes === this.#size;
   }
 
   get flag(): number {
