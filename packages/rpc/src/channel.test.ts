@@ -1,4 +1,5 @@
 import type * as Dns from 'node:dns';
+import { getEventListeners } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, isIPv6, type AddressInfo, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -276,6 +277,27 @@ describe('after a failed attempt', () => {
       }
     }
   }
+});
+
+test('a signal is followed as long as the call lasts, and no longer', async () => {
+  const raw = await rawServer();
+  const channel = channelTo(raw.address);
+  const { signal } = new AbortController();
+  const listeners = (): number => getEventListeners(signal, 'abort').length;
+  const answered = channel.unary('/t/Echo', NOTHING, { ...open, signal });
+  const late = channel.unary('/t/Echo', NOTHING, { deadlineMs: Date.now() + 20, signal });
+  const lost = failureOf(channel.unary('/t/Echo', NOTHING, { ...open, signal }));
+  expect(listeners()).toBe(3);
+  expect((await failureOf(late)).status).toBe('DEADLINE_EXCEEDED');
+  expect(listeners()).toBe(2);
+  const peer = await raw.peer(0);
+  await requested(peer, 5);
+  peer.send(answerFrames(1, 'one'));
+  await answered;
+  expect(listeners()).toBe(1);
+  peer.socket.destroy();
+  expect((await lost).status).toBe('UNAVAILABLE');
+  expect(listeners()).toBe(0);
 });
 
 describe('closing a channel', () => {

@@ -1,6 +1,6 @@
 import { rpcStatus } from '../status.js';
 import { decodeGrpcMessage, isGrpcType } from './grpc-text.js';
-import { fieldKind, type HeaderField } from './header-field.js';
+import { contentLengthOf, fieldKind, type HeaderField } from './header-field.js';
 import { encodingOf, type MessageEncoding } from './message-encoding.js';
 
 /** What header fields of an answer say; one object for all of them, read it at once. */
@@ -13,6 +13,8 @@ export const answerHead = {
   /** Of gRPC; -1 = not said. */
   status: -1,
   details: '',
+  /** -1 = not said. */
+  contentLength: -1,
 };
 
 const HTTP_STATUS = /^[1-9][0-9]{2}$/;
@@ -28,6 +30,7 @@ export function readAnswerHead(fields: readonly HeaderField[], trailers: boolean
   answerHead.encoding = null;
   answerHead.status = -1;
   answerHead.details = '';
+  answerHead.contentLength = -1;
   for (let i = 0; i < fields.length; i++) {
     const { kind, value } = fields[i]!;
     switch (kind) {
@@ -45,6 +48,10 @@ export function readAnswerHead(fields: readonly HeaderField[], trailers: boolean
         return false;
       case fieldKind.CONTENT_TYPE:
         answerHead.isGrpc = isGrpcType(value);
+        break;
+      case fieldKind.CONTENT_LENGTH:
+        answerHead.contentLength = contentLengthOf(value);
+        if (answerHead.contentLength < 0) return false;
         break;
       case fieldKind.GRPC_ENCODING:
         answerHead.encoding = encodingOf(value);

@@ -99,7 +99,7 @@ export class ClientCall extends GrpcStream {
       this.refuse('INTERNAL', 'the header fields of the answer break the rules of HTTP/2');
       return false;
     }
-    const { httpStatus, isGrpc, encoding, status, details } = answerHead;
+    const { httpStatus, isGrpc, encoding, status, details, contentLength } = answerHead;
     if (!this.#headSeen) {
       if (httpStatus < 200 && httpStatus > 0 && !ends) return true;
       this.#headSeen = true;
@@ -113,6 +113,7 @@ export class ClientCall extends GrpcStream {
         return false;
       }
       this.encoding = encoding;
+      if (contentLength >= 0) this.expectContent(contentLength);
     } else if (!ends) {
       this.refuse('INTERNAL', 'the answer has headers in the middle');
       return false;

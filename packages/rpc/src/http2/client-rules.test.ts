@@ -148,6 +148,9 @@ test('a server that hangs up at once is none either', async () => {
   });
 });
 
+const promised = (length: string): Buffer =>
+  headers(1, Buffer.concat([ANSWER_START, literalField('content-length', length)]));
+
 const ok = (body = 'x'): Buffer[] => [
   headers(1, ANSWER_START),
   rawFrame(DATA, 0, 1, grpcMessage(body)),
@@ -213,6 +216,9 @@ test.each<[string, Buffer[], string, string]>([
     'INTERNAL',
     'CANCEL',
   ],
+  ['less than its content-length', [promised('7'), ...ok().slice(1)], 'INTERNAL', 'PROTOCOL_ERROR'],
+  ['more than its content-length', [promised('5'), ok()[1]!], 'INTERNAL', 'PROTOCOL_ERROR'],
+  ['a content-length that is no number', [promised('-6')], 'INTERNAL', 'CANCEL'],
   ['two answers', [...ok().slice(0, 2), ...ok().slice(1)], 'INTERNAL', 'CANCEL'],
   ['HTTP 503', [headers(1, literalField(8, '503'))], 'UNAVAILABLE', 'CANCEL'],
   ['HTTP 404', [headers(1, literalField(8, '404'))], 'UNIMPLEMENTED', 'CANCEL'],
@@ -326,7 +332,12 @@ test('padding, priorities, unknown frames, 1xx and pieces of header blocks are a
     headers(1, literalField(8, '103')),
     rawFrame(2, 0, 1, Buffer.alloc(5)),
     rawFrame(HEADERS, 0, 1, ANSWER_START.subarray(0, 5)),
-    rawFrame(CONTINUATION, END_HEADERS, 1, ANSWER_START.subarray(5)),
+    rawFrame(
+      CONTINUATION,
+      END_HEADERS,
+      1,
+      Buffer.concat([ANSWER_START.subarray(5), literalField('content-length', '10')]),
+    ),
     rawFrame(
       DATA,
       PADDED,

@@ -59,6 +59,13 @@ export function kindOf(name: string): FieldKind {
   return name.startsWith('grpc-') ? fieldKind.HOP : fieldKind.TEXT;
 }
 
+const CONTENT_LENGTH = /^[0-9]{1,15}$/;
+
+/** The number in a `content-length`; -1 = it is none. */
+export function contentLengthOf(value: string): number {
+  return CONTENT_LENGTH.test(value) ? Number(value) : -1;
+}
+
 /** What each entry of a table costs beyond its bytes (RFC 7541, 4.1). */
 export const FIELD_OVERHEAD_BYTES = 32;
 

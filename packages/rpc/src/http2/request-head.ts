@@ -1,4 +1,4 @@
-import { fieldKind, type HeaderField } from './header-field.js';
+import { contentLengthOf, fieldKind, type HeaderField } from './header-field.js';
 import { isGrpcType, parseTimeoutMs } from './grpc-text.js';
 import { encodingOf, type MessageEncoding } from './message-encoding.js';
 
@@ -29,7 +29,6 @@ const SCHEME_SEEN = 2;
 const PATH_SEEN = 4;
 const AUTHORITY_SEEN = 8;
 const PSEUDO_NEEDED = METHOD_SEEN | SCHEME_SEEN | PATH_SEEN;
-const CONTENT_LENGTH = /^[0-9]{1,15}$/;
 
 /** Checks the header fields of a request against RFC 9113, 8.2 and 8.3, and gRPC's mapping. */
 export function readRequestHead(fields: readonly HeaderField[]): RequestVerdict {
@@ -71,8 +70,8 @@ export function readRequestHead(fields: readonly HeaderField[]): RequestVerdict 
         contentType = value;
         break;
       case fieldKind.CONTENT_LENGTH:
-        if (!CONTENT_LENGTH.test(value)) return 'malformed';
-        requestHead.contentLength = Number(value);
+        requestHead.contentLength = contentLengthOf(value);
+        if (requestHead.contentLength < 0) return 'malformed';
         break;
       case fieldKind.GRPC_TIMEOUT:
         timeoutMs = parseTimeoutMs(value);
