@@ -11,6 +11,7 @@ import { type StreamListener } from './call.js';
 import { loadCertificate } from './certificate.js';
 import { RpcChannel, type RpcChannelOptions } from './channel.js';
 import { channelHost } from './channel-host.js';
+import { type Connection } from './http2/connection.js';
 import { frameType, setting } from './http2/protocol.js';
 import { settingsFrame } from './http2/settings.js';
 import { type RawPeer } from './http2/testing/raw-peer.js';
@@ -483,31 +484,90 @@ describe('listeners', () => {
   });
 });
 
-test('a server that gives no sign of life is given up, with its calls', async () => {
-  const silent = await rawServer();
-  const channel = channelTo(silent.address, { keepaliveMs: 10, keepaliveTimeoutMs: 10 });
-  const call = failureOf(channel.unary('/t/Echo', NOTHING, open));
+describe('as time passes', () => {
+  /** Connections of channels made from now on; their owner says what time it is. */
+  function connections(): Connection[] {
+    const made: Connection[] = [];
+    const joined = jest.spyOn(channelHost, 'joined');
+    joined.mockImplementation((connection) => void made.push(connection));
+    closers.push(() => joined.mockRestore());
+    return made;
+  }
 
-  // So is one that does not let a connection go: in the end it speaks to nobody.
-  const clinging = await rawServer();
-  clinging.welcome = ({ socket }) => (socket.allowHalfOpen = true);
-  const leaving = channelTo(clinging.address);
-  const abort = new AbortController();
-  const given = failureOf(leaving.unary('/t/Echo', NOTHING, { ...open, signal: abort.signal }));
-  const peer = await clinging.peer(0);
-  await requested(peer, 1);
-  abort.abort();
-  await given;
-  leaving.close();
-  await peer.frame('GOAWAY', ({ type }) => type === frameType.GOAWAY);
-  await until('its end', () => {
-    if (!peer.socket.destroyed) peer.send(settingsFrame([]));
-    return peer.closed;
+  const inMs = (ms: number): number => performance.now() + ms;
+
+  test('a server that gives no sign of life is given up, with its calls', async () => {
+    const made = connections();
+    const raw = await rawServer();
+    const channel = channelTo(raw.address);
+    const call = failureOf(channel.unary('/t/Echo', NOTHING, open));
+    const peer = await raw.peer(0);
+    await requested(peer, 1);
+    const [connection] = made;
+    connection!.tick(inMs(0), 0);
+    connection!.tick(inMs(61_000), 0);
+    await peer.frame('PING', ({ type }) => type === frameType.PING);
+    connection!.tick(inMs(82_000), 0);
+    connection!.tick(inMs(83_000), 0);
+    expect(await call).toMatchObject({
+      status: 'UNAVAILABLE',
+      neverBegun: false,
+      message: `the connection broke to ${raw.address}: it gave no sign of life`,
+    });
   });
 
-  expect(await call).toMatchObject({
-    status: 'UNAVAILABLE',
-    neverBegun: false,
-    message: `the connection broke to ${silent.address}: it gave no sign of life`,
+  test('a server that is silent is asked while there are calls, and no other', async () => {
+    const made = connections();
+    const raw = await rawServer();
+    answering(raw);
+    const channel = channelTo(raw.address);
+    await channel.unary('/t/Echo', NOTHING, open);
+    const [connection] = made;
+    connection!.tick(inMs(0), 0);
+    connection!.tick(inMs(600_000), 0);
+    const abort = new AbortController();
+    const call = failureOf(channel.unary('/t/Echo', NOTHING, { ...open, signal: abort.signal }));
+    const peer = raw.peers[0]!;
+    await requested(peer, 3);
+    const pings = (): number => peer.frames.filter(({ type }) => type === frameType.PING).length;
+    expect(pings()).toBe(0);
+    connection!.tick(inMs(601_000), 0);
+    await peer.until('a PING', () => pings() === 1);
+    abort.abort();
+    await call;
+  });
+
+  test('a server that accepts and never speaks is a failed attempt', async () => {
+    const made = connections();
+    const raw = await rawServer();
+    raw.greeting = NOTHING;
+    const call = failureOf(channelTo(raw.address).unary('/t/Echo', NOTHING, open));
+    await raw.peer(0);
+    made[0]!.tick(inMs(21_000), 0);
+    expect(await call).toMatchObject({
+      status: 'UNAVAILABLE',
+      neverBegun: true,
+      message: `cannot connect to ${raw.address}: it gave no sign of life`,
+    });
+  });
+
+  test('a server that does not let a connection go speaks to nobody in the end', async () => {
+    const made = connections();
+    const raw = await rawServer();
+    raw.welcome = ({ socket }) => (socket.allowHalfOpen = true);
+    const channel = channelTo(raw.address);
+    const answer = channel.unary('/t/Echo', NOTHING, open);
+    const peer = await raw.peer(0);
+    await requested(peer, 1);
+    peer.send(answerFrames(1, 'well'));
+    await answer;
+    channel.close();
+    await peer.frame('GOAWAY', ({ type }) => type === frameType.GOAWAY);
+    made[0]!.tick(inMs(0), 0);
+    made[0]!.tick(inMs(2_000), 0);
+    await until('its end', () => {
+      if (!peer.socket.destroyed) peer.send(settingsFrame([]));
+      return peer.closed;
+    });
   });
 });
