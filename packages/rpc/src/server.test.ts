@@ -10,6 +10,7 @@ import { type RpcStream } from './call.js';
 import { RpcChannel } from './channel.js';
 import { RpcServer, type RpcServerLimits } from './server.js';
 import { isRpcError, RpcError } from './status.js';
+import { failureOf } from './testing/failure-of.js';
 
 const closers: (() => Promise<void> | void)[] = [];
 let directory = '';
@@ -65,15 +66,6 @@ async function until(holds: () => boolean, what: string): Promise<void> {
 }
 
 const soon = (): { deadlineMs: number } => ({ deadlineMs: Date.now() + 5_000 });
-
-async function failureOf(promise: Promise<unknown>): Promise<RpcError> {
-  const error: unknown = await promise.then(
-    () => new Error('it succeeded'),
-    (reason: unknown) => reason,
-  );
-  if (!isRpcError(error)) throw error;
-  return error;
-}
 
 function echo(server: RpcServer): void {
   server.register({ kind: 'unary', path: '/t.T/Echo', handler: (request) => request });

@@ -20,7 +20,8 @@ import { afterEach, expect, test } from '@jest/globals';
 import { createPrng } from '@raftmq/base';
 import { type RpcStream } from '../call.js';
 import { RpcChannel } from '../channel.js';
-import { isRpcError, type RpcError } from '../status.js';
+import { isRpcError } from '../status.js';
+import { failureOf } from '../testing/failure-of.js';
 import { grpcMessage } from './testing/raw-peer.js';
 
 const MIB = 1024 * 1024;
@@ -36,15 +37,6 @@ function channelTo(port: number): RpcChannel {
   const channel = new RpcChannel({ address: `127.0.0.1:${port}`, tls: null });
   closers.push(() => channel.close());
   return channel;
-}
-
-async function failureOf(promise: Promise<unknown>): Promise<RpcError> {
-  const error: unknown = await promise.then(
-    () => new Error('it succeeded'),
-    (reason: unknown) => reason,
-  );
-  if (!isRpcError(error)) throw error;
-  return error;
 }
 
 /** Everything that a stream says, and its end. */

@@ -2,7 +2,7 @@ import { createServer, type AddressInfo, type Server } from 'node:net';
 import { ANSWER_OK, ANSWER_START } from '../answer-blocks.js';
 import { frameFlag, frameType, PREFACE } from '../protocol.js';
 import { settingsFrame } from '../settings.js';
-import { grpcMessage, rawFrame, RawPeer } from './raw-peer.js';
+import { grpcMessage, rawFrame, RawPeer, type ReceivedFrame } from './raw-peer.js';
 
 /** HEADERS with these fields, none of which the client is to keep. */
 export function headers(streamId: number, block: Buffer, ends = false): Buffer {
@@ -65,4 +65,26 @@ export class RawServer {
     for (const { socket } of this.peers) socket.destroy();
     await new Promise((resolve) => this.#server.close(resolve));
   }
+}
+
+/** Waits until this call has come. */
+export function requested(peer: RawPeer, streamId: number): Promise<unknown> {
+  const fits = (frame: ReceivedFrame): boolean =>
+    frame.type === frameType.HEADERS && frame.streamId === streamId;
+  return peer.frame(`the call ${streamId}`, fits);
+}
+
+/** Calls in the order in which they came. */
+export function callIds(peer: RawPeer): number[] {
+  return peer.frames
+    .filter(({ type }) => type === frameType.HEADERS)
+    .map(({ streamId }) => streamId);
+}
+
+/** Everything that the client had to say to what it got so far has come. */
+export async function settle(peer: RawPeer): Promise<void> {
+  const opaque = Buffer.from(`settle${String(peer.frames.length % 100).padStart(2, '0')}`);
+  peer.send(rawFrame(frameType.PING, 0, 0, opaque));
+  const { ACK } = frameFlag;
+  await peer.frame('PING', ({ flags, payload }) => flags === ACK && payload.equals(opaque));
 }
