@@ -6,7 +6,7 @@ const swc = [
     sourceMaps: 'inline',
   },
 ];
-// These start real nodes, which run as bundles: made anew, so that they are what the sources say.
+// These start real nodes or threads, which run as bundles: made anew, so that they are what the sources say.
 const programs = { globalSetup: '<rootDir>/test/programs.js' };
 const common = {
   testEnvironment: 'node',
@@ -25,7 +25,12 @@ module.exports = {
       displayName: 'unit',
       testMatch: ['<rootDir>/packages/*/src/**/*.test.ts', '<rootDir>/test/house/**/*.test.ts'],
     },
-    { ...common, displayName: 'sim', testMatch: ['<rootDir>/test/{sim,model}/**/*.test.ts'] },
+    {
+      ...common,
+      ...programs,
+      displayName: 'sim',
+      testMatch: ['<rootDir>/test/{sim,model}/**/*.test.ts'],
+    },
     {
       ...common,
       ...programs,

@@ -1,5 +1,6 @@
 // Bundles the programs that `raftmq` starts, each into one file beside its package's dist/ (docs/adr/0007-bundles.md).
-// `node scripts/bundle.mjs` does only that, from the sources: no build is needed before it.
+// `node scripts/bundle.mjs` does only that, from the sources: no build is needed before it. With `--test-workers` it adds
+// what tests run in threads of their own (test/workers/test-worker.ts).
 import { build } from 'esbuild';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -14,11 +15,16 @@ const PROGRAMS = {
   'packages/testkit/bundle/main': 'packages/testkit/src/sim/main.ts',
 };
 
-/** Writes all bundles anew; takes about a second. */
-export async function bundle() {
+const TEST_WORKERS = {
+  '.build/test-workers/seed-worker': 'test/sim/seed-worker.ts',
+  '.build/test-workers/model-worker': 'test/model/model-worker.ts',
+};
+
+/** Writes bundles of these entry points anew; takes about a second. */
+export async function bundle(entryPoints) {
   const { outputFiles } = await build({
     absWorkingDir: root,
-    entryPoints: PROGRAMS,
+    entryPoints,
     outdir: root,
     bundle: true,
     platform: 'node',
@@ -46,4 +52,6 @@ function inOneByte(text) {
   return text.replace(/[^\x00-\x7f]/g, '?');
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await bundle();
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await bundle(process.argv[2] === '--test-workers' ? { ...PROGRAMS, ...TEST_WORKERS } : PROGRAMS);
+}

@@ -1,7 +1,10 @@
 const { execFileSync } = require('node:child_process');
 const { join } = require('node:path');
 
-/** Bundles the programs before tests that start them. */
+/** Bundles the programs before tests that start them, and what tests run in threads. */
 module.exports = () => {
-  execFileSync(process.execPath, [join(__dirname, '..', 'scripts', 'bundle.mjs')]);
+  execFileSync(process.execPath, [
+    join(__dirname, '..', 'scripts', 'bundle.mjs'),
+    '--test-workers',
+  ]);
 };

@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  failureReport,
-  runSeed,
-  type Plant,
-  type RunResult,
-  type WorkloadName,
-} from '@raftmq/testkit';
+import { afterAll } from '@jest/globals';
+import { type Plant, type RunOptions, type RunResult, type WorkloadName } from '@raftmq/testkit';
+import { TestWorker } from '../workers/test-worker.js';
+import { type SeedAnswer } from './seed-worker.js';
+
+const worker = new TestWorker<RunOptions, SeedAnswer>('seed-worker');
+afterAll(() => worker.stop());
 
 /** `RAFTMQ_SIM_SEED` repeats a run; without it every second of the calendar gives other seeds. */
 const given = Number(process.env['RAFTMQ_SIM_SEED'] ?? NaN);
@@ -23,8 +23,8 @@ export function knownSeeds(file: string): readonly (readonly [seed: number, reas
 
 /** Runs a seed in which every invariant must hold. */
 export async function expectClean(workload: WorkloadName, seed: number): Promise<RunResult> {
-  const result = await runSeed({ seed, workload });
-  if (result.failure !== null) throw new Error(failureReport(result, null));
+  const { result, report } = await worker.ask({ seed, workload });
+  if (result.failure !== null) throw new Error(report);
   return result;
 }
 
@@ -36,7 +36,7 @@ export async function foundWithin(
   fromSeed = 0,
 ): Promise<string | null> {
   for (let seed = fromSeed; seed < fromSeed + seedsMax; seed++) {
-    const { failure } = await runSeed({ seed, workload, plant });
+    const { failure } = (await worker.ask({ seed, workload, plant })).result;
     if (failure !== null) return failure.invariant;
   }
   return null;
