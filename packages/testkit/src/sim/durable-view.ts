@@ -8,6 +8,12 @@ const HEAD_STEP_BYTES = 512;
 const VOTE_MAGIC = 0x524d5156;
 const VOTE_SIZE_BYTES = 32;
 
+/** A file of the log, and the position of its first entry. */
+interface Segment {
+  readonly start: number;
+  readonly path: string;
+}
+
 /**
  * What the platter of a node holds, read past the code under test: only the documented layout of the files is known
  * here (`docs/formats/`), none of the code that writes them.
@@ -19,8 +25,9 @@ export class DurableView {
   readonly #flushed: boolean;
   /** Size of the head of a segment file; the same for all of them. */
   #headSizeBytes: number | null = null;
-  #starts: number[] = [];
-  #startsVersion = -1;
+  /** Of the names as they were in this version. */
+  #segments: readonly Segment[] = [];
+  #namesVersion = -1;
 
   constructor(
     disk: SimDisk,
@@ -36,9 +43,9 @@ export class DurableView {
 
   /** Whether the whole frame of `entry` would survive a power cut now; with ASYNC_FLUSH, the end of the process. */
   holds(entry: Entry): boolean {
-    const start = this.#segmentStart(entry.position);
-    if (start === null) return false;
-    const path = `${this.#logDirectory}/${String(start).padStart(20, '0')}`;
+    const segment = this.#segmentOf(entry.position);
+    if (segment === null) return false;
+    const { start, path } = segment;
     this.#headSizeBytes ??= findHeadSize(
       this.#flushed ? this.#disk.durableBytes(path)! : this.#disk.writtenBytes(path)!,
       start,
@@ -66,17 +73,19 @@ export class DurableView {
     return newest;
   }
 
-  #segmentStart(position: number): number | null {
-    const version = this.#disk.durableNamesVersion;
-    if (version !== this.#startsVersion || !this.#flushed) {
-      this.#startsVersion = version;
+  #segmentOf(position: number): Segment | null {
+    const version = this.#flushed ? this.#disk.durableNamesVersion : this.#disk.directory.version;
+    if (version !== this.#namesVersion) {
+      this.#namesVersion = version;
       const names = this.#flushed
         ? this.#disk.durableNames(this.#logDirectory)
         : this.#disk.directory.names(this.#logDirectory);
-      this.#starts = names.filter((name) => SEGMENT_NAME.test(name)).map(Number);
+      this.#segments = names
+        .filter((name) => SEGMENT_NAME.test(name))
+        .map((name) => ({ start: Number(name), path: `${this.#logDirectory}/${name}` }));
     }
-    for (let i = this.#starts.length - 1; i >= 0; i--) {
-      if (this.#starts[i]! <= position) return this.#starts[i]!;
+    for (let i = this.#segments.length - 1; i >= 0; i--) {
+      if (this.#segments[i]!.start <= position) return this.#segments[i]!;
     }
     return null;
   }

@@ -23,7 +23,7 @@ export interface Invariant {
   /** After the node's chain took one of them. */
   appended?(node: WatchedNode, entry: Entry, chainSum: number): void;
   applied?(node: WatchedNode, entry: Entry, digest: string): void;
-  /** A client was told that its value, in this entry, is stored. */
+  /** A client was told that its value, in this entry, is stored; once for all values of an entry. */
   acked?(node: WatchedNode, entry: Entry): void;
   /** A process came up with the log and applied index it recovered. */
   booted?(node: WatchedNode): void;
@@ -196,7 +196,6 @@ export class AckDurability implements Invariant {
   readonly name = 'ack-durability';
   readonly #world: World;
   readonly #nodes: readonly WatchedNode[];
-  #lastChecked = 0;
 
   constructor(world: World, nodes: readonly WatchedNode[]) {
     this.#world = world;
@@ -204,8 +203,6 @@ export class AckDurability implements Invariant {
   }
 
   acked(_node: WatchedNode, entry: Entry): void {
-    if (entry.index === this.#lastChecked) return;
-    this.#lastChecked = entry.index;
     const holders = this.#nodes.filter((node) => node.durable.holds(entry)).map((node) => node.id);
     if (holders.length * 2 > this.#nodes.length) return;
     this.#world.violate(

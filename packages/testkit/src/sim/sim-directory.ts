@@ -7,6 +7,8 @@ type NameChange = readonly (readonly [path: string, inode: SimInode | null])[];
 /** Paths to files, by directory. */
 class NameTable {
   readonly #directories = new Map<string, Map<string, SimInode>>();
+  /** Grows with every change. */
+  version = 0;
 
   get(path: string): SimInode | null {
     const slash = path.lastIndexOf('/');
@@ -17,16 +19,19 @@ class NameTable {
     const slash = path.lastIndexOf('/');
     const directory = path.slice(0, slash);
     const names = this.#directories.get(directory) ?? new Map<string, SimInode>();
+    this.version++;
     this.#directories.set(directory, names);
     names.set(path.slice(slash + 1), inode);
   }
 
   delete(path: string): void {
     const slash = path.lastIndexOf('/');
+    this.version++;
     this.#directories.get(path.slice(0, slash))?.delete(path.slice(slash + 1));
   }
 
   makeDirectory(path: string): void {
+    this.version++;
     for (let end = path.length; end > 0; end = path.lastIndexOf('/', end - 1)) {
       const directory = path.slice(0, end);
       if (!this.#directories.has(directory)) this.#directories.set(directory, new Map());
@@ -35,6 +40,7 @@ class NameTable {
 
   /** Takes away `directory` and the directories below it; their files are gone before. */
   removeDirectory(directory: string): void {
+    this.version++;
     for (const other of [...this.#directories.keys()]) {
       if (other === directory || other.startsWith(directory + '/')) this.#directories.delete(other);
     }
@@ -63,6 +69,7 @@ class NameTable {
   }
 
   replaceWith(other: NameTable): void {
+    this.version++;
     this.#directories.clear();
     for (const [directory, names] of other.#directories)
       this.#directories.set(directory, new Map(names));
@@ -76,11 +83,14 @@ export class SimDirectory {
   /** Changes behind the last sync of their directory, in order. */
   readonly #changes = new Map<string, NameChange[]>();
 
-  #durableVersion = 0;
+  /** Changes whenever names may have changed, as processes see them. */
+  get version(): number {
+    return this.#names.version;
+  }
 
   /** Changes whenever the durable names may have changed. */
   get durableVersion(): number {
-    return this.#durableVersion;
+    return this.#durable.version;
   }
 
   inode(path: string): SimInode | null {
@@ -147,7 +157,6 @@ export class SimDirectory {
   sync(directory: string, count: number): void {
     const changes = this.#changes.get(directory);
     if (changes === undefined || changes.length === 0) return;
-    this.#durableVersion++;
     for (const change of changes.splice(0, count)) apply(this.#durable, change);
   }
 

@@ -49,11 +49,12 @@ export class WatchedMachine implements StateMachine {
   }
 }
 
-/** Results are plain values, numbers and errors with a code. */
+/** Results are plain values, numbers and errors with a code; nothing holds errors inside. */
 function sumOf(results: readonly unknown[]): string {
   if (results.length === 0) return '';
-  const text = JSON.stringify(results, (_, value: unknown) =>
-    isMqError(value) ? { code: value.code, text: value.message } : value,
+  const plain = results.map((result) =>
+    isMqError(result) ? { code: result.code, text: result.message } : result,
   );
+  const text = JSON.stringify(plain);
   return crc32(Buffer.from(text)).toString(16);
 }
