@@ -201,8 +201,9 @@ class World {
     const firstOpen = this.messages.findIndex((m) => m.state !== 'done');
     const committed = firstOpen < 0 ? this.messages.length : firstOpen;
     const open = this.messages.filter((m) => m.state === 'open');
-    expect(this.delivery.committedOffset).toBe(committed);
-    expect(this.delivery.openCount).toBe(open.length);
+    // What was looked at, and what it has to be: an `expect` for each would take most of the test's time.
+    const looked: unknown[] = [];
+    const expected: unknown[] = [];
     for (let looks = Math.min(8, this.messages.length); looks > 0; looks--) {
       const offset = this.prng.integer(committed - 2, this.messages.length - 1);
       const message = this.messages[offset];
@@ -210,11 +211,17 @@ class World {
         message?.state === 'open'
           ? { attempts: message.attempt, firstAtMs: message.firstAtMs, lastAtMs: message.lastAtMs }
           : null;
-      expect(this.delivery.history(offset)).toEqual(history);
+      looked.push(this.delivery.history(offset));
+      expected.push(history);
     }
-    expect(this.delivery.earliestVisibleAtMs()).toBe(
-      Math.min(...open.map((m) => m.visibleAtMs), Infinity),
-    );
+    const { committedOffset, openCount } = this.delivery;
+    const earliestMs = this.delivery.earliestVisibleAtMs();
+    expect({ committedOffset, openCount, earliestMs, looked }).toEqual({
+      committedOffset: committed,
+      openCount: open.length,
+      earliestMs: Math.min(...open.map((m) => m.visibleAtMs), Infinity),
+      looked: expected,
+    });
   }
 }
 

@@ -7,6 +7,7 @@ describe('a set of offsets', () => {
   test.each([1, 2, 3])('seed %i: the same as a plain set, in few ranges', (seed) => {
     const prng = createPrng(seed);
     const plain = new Set<number>();
+    const everyOffset = Array.from({ length: 202 }, (_, at) => at);
     let ranges = new OffsetRanges();
     for (let i = 0; i < 400; i++) {
       const offset = prng.integer(0, 200);
@@ -19,7 +20,8 @@ describe('a set of offsets', () => {
         ranges = new OffsetRanges();
         ranges.read(new BinaryReader(bytes, 0, bytes.length, 'test'));
       }
-      for (let at = 0; at <= 201; at++) expect(ranges.has(at)).toBe(plain.has(at));
+      // One `expect` for all: each costs as much as a hundred of these look-ups.
+      expect(everyOffset.filter((at) => ranges.has(at) !== plain.has(at))).toEqual([]);
     }
     const starts = [...plain].filter((offset) => !plain.has(offset - 1)).length;
     expect(ranges.rangeCount).toBe(starts);
