@@ -19,6 +19,7 @@ const common = {
 module.exports = {
   // A busy machine is slow, not broken; nothing here measures time by its own limit.
   testTimeout: 30_000,
+  testSequencer: '<rootDir>/test/sequencer.js',
   projects: [
     {
       ...common,

@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,6 +15,23 @@ export function run(command, args, options = {}) {
     process.exit(1);
   }
   if (result.status !== 0) process.exit(result.status ?? 1);
+}
+
+/**
+ * Starts a command with our output beside what this process does next; it ends with this process.
+ * @returns a function that waits for its end, and ends this process with its code when it failed
+ */
+export function start(command, args) {
+  const child = spawn(command, args, { cwd: root, stdio: 'inherit' });
+  process.on('exit', () => child.kill());
+  const ended = once(child, 'close').catch((error) => {
+    console.error(`cannot run ${command}: ${error.message}`);
+    return [1];
+  });
+  return async () => {
+    const [code] = await ended;
+    if (code !== 0) process.exit(code ?? 1);
+  };
 }
 
 /** Installs what package-lock.json names, unless that was done for this very lock file. */
