@@ -31,6 +31,7 @@ export {
   type Message,
   type NodeId,
   type ReadResult,
+  type RecoveryKind,
   type Role,
   type TimeoutNow,
   type VoteRequest,
@@ -39,6 +40,7 @@ export {
 export {
   type HardStateStore,
   type LogStorage,
+  type MemoryStore,
   type Proposal,
   type RejectReason,
   type RoleStatus,
@@ -54,6 +56,7 @@ export { raftDriverConfig, raftDriverSettings, type RaftDriverConfig } from './d
 export { loopScheduler, type Scheduler } from './driver/scheduler.js';
 export { PROPOSAL_SIZE_BYTES_MAX } from './driver/proposal-queue.js';
 export { type RaftProbe } from './driver/probe.js';
+export { BootManifest, type BootManifestOptions, type LastRun } from './log/boot-manifest.js';
 export { PeerBook, type Life, type PeerBookOptions } from './log/peer-book.js';
 export { FileHardStateStore, type FileHardStateStoreOptions } from './log/file-hard-state-store.js';
 export {

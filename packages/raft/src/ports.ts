@@ -116,6 +116,16 @@ export interface Proposal {
   committedLate?(results: readonly unknown[], from: number): void;
 }
 
+/** Whether this replica may have forgotten the end of its log (R23). Survives restarts. */
+export interface MemoryStore {
+  readonly forgetful: boolean;
+  /**
+   * A leader brought this replica up to date, or it leads. Resolves when that is durable; nobody has to wait for it, since
+   * a replica that forgets it is only brought up to date once more.
+   */
+  remembers(): Promise<void>;
+}
+
 /** Whether this replica may vote and be counted (R22). Survives restarts. */
 export interface StandingStore {
   readonly takesPart: boolean;

@@ -39,6 +39,7 @@ function answer(from: number, changes: Partial<VoteResponse>): Effects {
     term: 2,
     pre: true,
     granted: true,
+    forgetful: false,
   } as const;
   return core.step({ kind: 'message', message: { ...response, ...changes } }, nowMs, 0);
 }
@@ -184,4 +185,39 @@ test('a broken connection to the leader: within 50 ms, again every 50 to 100 ms,
     expect(waitedMs).toBeLessThanOrEqual(throughMs);
   }
   expect(asked.length).toBeGreaterThan(15);
+});
+
+describe('voters that may have forgotten something (R23)', () => {
+  const forgetful = { forgetful: true } as const;
+
+  test('make no majority', () => {
+    tickUntil('pre-candidate');
+    answer(2, forgetful);
+    answer(3, forgetful);
+    answer(4, forgetful);
+    expect(core.role).toBe('pre-candidate');
+    answer(5, { granted: false, term: 1 });
+    expect(core.role).toBe('follower');
+  });
+
+  test('elect a leader together with all others, who knows what that means', () => {
+    tickUntil('pre-candidate');
+    for (const from of [2, 3, 4, 5]) answer(from, from === 5 ? {} : forgetful);
+    expect(core.role).toBe('candidate');
+    for (const from of [2, 3, 4]) answer(from, { ...forgetful, pre: false });
+    expect(core.role).toBe('candidate');
+    answer(5, { pre: false });
+    expect(core.role).toBe('leader');
+    expect(core.electedByAll).toBe(true);
+  });
+
+  test('are not needed where a majority has forgotten nothing', () => {
+    becomeCandidate();
+    answer(2, { pre: false });
+    answer(4, { ...forgetful, pre: false });
+    expect(core.role).toBe('candidate');
+    answer(3, { pre: false });
+    expect(core.role).toBe('leader');
+    expect(core.electedByAll).toBe(false);
+  });
 });

@@ -1,15 +1,15 @@
 import { becomeLeader } from './leader.js';
-import { voteResult } from './quorum.js';
+import { voteResult, type Vote } from './quorum.js';
 import { type Replica } from './replica.js';
-import { type Message, type VoteResponse } from './types.js';
+import { type Message, type NodeId, type VoteResponse } from './types.js';
 
-/** Asks whether a majority would vote, without touching the term (R07). A group of one goes on at once. */
+/** Asks whether enough would vote, without touching the term (R07). A group of one goes on at once. */
 export function preCampaign(replica: Replica): void {
   replica.setRole('pre-candidate', null);
   replica.resetElectionTimer();
   replica.votes.clear();
-  replica.votes.set(replica.id, true);
-  if (voteResult(1, 0, replica.voters.length) === 'won') return campaign(replica, false);
+  count(replica, replica.id, ownVote(replica));
+  if (replica.role !== 'pre-candidate') return;
   for (const peer of replica.peers) {
     replica.send(voteRequest(replica, peer, replica.term + 1, true, false));
   }
@@ -26,8 +26,8 @@ export function campaign(replica: Replica, transfer: boolean): void {
   replica.vote(replica.id);
   replica.resetElectionTimer(true);
   replica.votes.clear();
-  replica.votes.set(replica.id, true);
-  if (voteResult(1, 0, replica.voters.length) === 'won') return becomeLeader(replica);
+  count(replica, replica.id, ownVote(replica));
+  if (replica.role !== 'candidate') return;
   for (const peer of replica.peers) {
     replica.sendAfterSync(voteRequest(replica, peer, replica.term, false, transfer));
   }
@@ -38,15 +38,24 @@ export function onVoteResponse(replica: Replica, response: VoteResponse): void {
   const asked = replica.role === 'pre-candidate' || replica.role === 'candidate';
   if (!asked || response.pre !== (replica.role === 'pre-candidate')) return;
   if (response.pre && response.granted && response.term !== replica.term + 1) return;
-  if (!replica.votes.has(response.from)) replica.votes.set(response.from, response.granted);
-  let granted = 0;
-  for (const yes of replica.votes.values()) if (yes) granted++;
-  const result = voteResult(granted, replica.votes.size - granted, replica.voters.length);
+  if (replica.votes.has(response.from)) return;
+  const yes = response.forgetful ? 'forgetful-yes' : 'yes';
+  count(replica, response.from, response.granted ? yes : 'no');
+}
+
+function ownVote(replica: Replica): Vote {
+  return replica.forgetful ? 'forgetful-yes' : 'yes';
+}
+
+/** Takes an answer to the vote under way in, and goes on when that decides it. */
+function count(replica: Replica, from: NodeId, vote: Vote): void {
+  replica.votes.set(from, vote);
+  const result = voteResult(replica.votes.values(), replica.voters.length);
+  if (result === 'pending') return;
   // The election deadline stays: losing is no reason to be earlier or later than the dice said.
   if (result === 'lost') replica.setRole('follower', null);
-  if (result !== 'won') return;
-  if (replica.role === 'pre-candidate') campaign(replica, false);
-  else becomeLeader(replica);
+  else if (replica.role === 'pre-candidate') campaign(replica, false);
+  else becomeLeader(replica, result === 'won-by-all');
 }
 
 function voteRequest(

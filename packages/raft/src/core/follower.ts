@@ -6,12 +6,12 @@ import { type AppendRequest, type AppendResponse, type NodeId, type TimeoutNow }
 
 /** The election deadline passed without a sign of a leader; the same for all who do not lead. */
 export function tickFollower(replica: Replica): void {
-  if (replica.recovery === 0 && replica.nowMs >= replica.electionDeadlineMs) preCampaign(replica);
+  if (!replica.lostDisk && replica.nowMs >= replica.electionDeadlineMs) preCampaign(replica);
 }
 
-/** When {@link tickFollower} has something to do; Infinity while it recovers, and only listens. */
+/** When {@link tickFollower} has something to do; Infinity after a lost disk, when it only listens. */
 export function followerDeadlineMs(replica: Replica): number {
-  return replica.recovery === 0 ? replica.electionDeadlineMs : Infinity;
+  return replica.lostDisk ? Infinity : replica.electionDeadlineMs;
 }
 
 /** The leader's connection broke. In other roles, or from other peers, this means nothing here. */
@@ -103,6 +103,7 @@ function accept(replica: Replica, request: AppendRequest, knownIndex: number): v
     sentAtMs: request.sentAtMs,
     readRound: request.readRound,
     recovery: replica.recovery,
+    forgetful: replica.forgetful,
   };
   if (writes || replica.effects.hardState !== null) replica.sendAfterSync(response);
   else replica.send(response);
@@ -129,6 +130,7 @@ function refuse(replica: Replica, request: AppendRequest): void {
     sentAtMs: request.sentAtMs,
     readRound: request.readRound,
     recovery: replica.recovery,
+    forgetful: replica.forgetful,
   };
   if (replica.effects.hardState !== null) replica.sendAfterSync(response);
   else replica.send(response);
@@ -149,5 +151,6 @@ export function refuseOldLeader(replica: Replica, request: AppendRequest): void 
     sentAtMs: request.sentAtMs,
     readRound: request.readRound,
     recovery: replica.recovery,
+    forgetful: replica.forgetful,
   });
 }

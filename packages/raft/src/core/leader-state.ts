@@ -11,6 +11,8 @@ export class LeaderState {
   readonly reads: ReadIndex;
   /** Index of the first entry of this leader's term: nothing is committed by counting below it (R06). */
   readonly noopIndex: number;
+  /** It needed the votes of replicas that may have forgotten something, so all had to vote (R23). */
+  readonly electedByAll: boolean;
   /** Scratch for quorum arithmetic, one slot per voter. */
   readonly scratch: Float64Array;
   heartbeatDueMs: number;
@@ -31,10 +33,12 @@ export class LeaderState {
     noopPosition: number,
     nowMs: number,
     config: RaftCoreConfig,
+    electedByAll = false,
   ) {
     this.progress = peers.map((peer) => new Progress(peer, noopIndex, nowMs, config));
     this.reads = new ReadIndex(config.maxPendingReads);
     this.noopIndex = noopIndex;
+    this.electedByAll = electedByAll;
     this.scratch = new Float64Array(peers.length + 1);
     this.heartbeatDueMs = nowMs + config.heartbeatIntervalMs;
     this.#committedIndex = noopIndex - 1;

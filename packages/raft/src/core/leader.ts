@@ -9,12 +9,17 @@ import { type Replica } from './replica.js';
 import { abortTransfer, continueTransfer } from './transfer.js';
 import { type AppendResponse, type NodeId } from './types.js';
 
-/** Won the election: the first entry of the term is a no-op, which commits everything before it (R06). */
-export function becomeLeader(replica: Replica): void {
+/**
+ * Won the election: the first entry of the term is a no-op, which commits everything before it (R06).
+ * @param byAll with the votes of replicas that may have forgotten something: this log is now the group's (R23)
+ */
+export function becomeLeader(replica: Replica, byAll: boolean): void {
   const { log, nowMs, config } = replica;
   const noopIndex = log.lastIndex + 1;
   replica.setRole('leader', replica.id);
-  replica.leader = new LeaderState(replica.peers, noopIndex, log.endPosition, nowMs, config);
+  // Whatever it forgot and the group still has is in its log again, or nobody who has it had voted.
+  if (replica.forgetful) replica.endRecovery();
+  replica.leader = new LeaderState(replica.peers, noopIndex, log.endPosition, nowMs, config, byAll);
   appendNoop(replica, replica.leader);
 }
 
@@ -49,7 +54,7 @@ export function leaderDeadlineMs(replica: Replica, leader: LeaderState): number 
 export function quorumContactMs(replica: Replica, leader: LeaderState, nowMs: number): number {
   const { scratch, progress } = leader;
   for (let i = 0; i < progress.length; i++) {
-    scratch[i] = progress[i]!.recovery === 0 ? progress[i]!.contactMs : -Infinity;
+    scratch[i] = progress[i]!.counts ? progress[i]!.contactMs : -Infinity;
   }
   scratch[progress.length] = nowMs;
   return quorumValue(scratch);
@@ -69,7 +74,7 @@ export function onAppendResponse(
   response: AppendResponse,
 ): void {
   const progress = leader.progressOf(response.from);
-  progress.standsAt(response.recovery);
+  progress.standsAt(response.recovery, response.recovery === 0 || response.forgetful);
   progress.answered(Math.min(response.sentAtMs, replica.nowMs), response.readRound);
   if (response.success) {
     assert(response.matchIndex <= replica.log.lastIndex, 'nobody acknowledges what was not sent');
@@ -115,7 +120,7 @@ export function onFollowerConnected(replica: Replica, leader: LeaderState, peer:
 function advanceCommit(replica: Replica, leader: LeaderState): void {
   const { scratch, progress } = leader;
   for (let i = 0; i < progress.length; i++) {
-    scratch[i] = progress[i]!.recovery === 0 ? progress[i]!.matchIndex : 0;
+    scratch[i] = progress[i]!.counts ? progress[i]!.matchIndex : 0;
   }
   scratch[progress.length] = replica.durableIndex;
   const index = quorumValue(scratch);
@@ -141,8 +146,8 @@ function confirmReads(replica: Replica, leader: LeaderState): void {
       heartbeatAll(replica, leader);
     }
     let answered = 1;
-    for (const { recovery, readRound } of leader.progress)
-      if (recovery === 0 && readRound >= reads.round) answered++;
+    for (const { counts, readRound } of leader.progress)
+      if (counts && readRound >= reads.round) answered++;
     if (answered < majority(replica.voters.length)) return;
     reads.confirm(replica.effects.reads);
   }

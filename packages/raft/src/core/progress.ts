@@ -27,8 +27,10 @@ export interface WindowLimits {
  */
 export class Progress {
   readonly id: NodeId;
-  /** 0 = counts. Else the number of the follower's recovery: what it acknowledges is not counted (R22). */
+  /** 0 = takes part. Else the number of the follower's recovery (R22, R23). */
   recovery = 0;
+  /** What it acknowledges is counted: not so while it recovers from a lost disk (R22). */
+  counts = true;
   /** The entry that it has to hold before it is admitted; 0 = not chosen yet. */
   admissionIndex = 0;
   readonly #limits: WindowLimits;
@@ -101,8 +103,9 @@ export class Progress {
   }
 
   /** What an answer says about its sender. A new recovery starts from the beginning. */
-  standsAt(recovery: number): void {
+  standsAt(recovery: number, counts: boolean): void {
     if (recovery === this.recovery) return;
+    this.counts = counts;
     this.recovery = recovery;
     this.admissionIndex = 0;
   }

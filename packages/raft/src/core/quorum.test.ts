@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { createPrng } from '@raftmq/base';
-import { majority, quorumValue, voteResult } from './quorum.js';
+import { majority, quorumValue, voteResult, type Vote } from './quorum.js';
 
 /** The definition, taken literally: the largest listed value that more than half have reached. */
 function quorumValueByCounting(values: readonly number[]): number {
@@ -53,6 +53,14 @@ describe('quorumValue', () => {
   });
 });
 
+function votesOf(yes: number, forgetful: number, no: number): Vote[] {
+  return [
+    ...Array<Vote>(yes).fill('yes'),
+    ...Array<Vote>(forgetful).fill('forgetful-yes'),
+    ...Array<Vote>(no).fill('no'),
+  ];
+}
+
 describe('voteResult', () => {
   test('is decided exactly when the missing answers cannot change it', () => {
     for (let voters = 1; voters <= 7; voters++) {
@@ -62,13 +70,30 @@ describe('voteResult', () => {
           const canWin = (granted + missing) * 2 > voters;
           const hasWon = granted * 2 > voters;
           const expected = hasWon ? 'won' : canWin ? 'pending' : 'lost';
-          expect(voteResult(granted, refused, voters)).toBe(expected);
+          expect(voteResult(votesOf(granted, 0, refused), voters)).toBe(expected);
+        }
+      }
+    }
+  });
+
+  test('a vote of one who may have forgotten something counts only where all voted', () => {
+    for (let voters = 1; voters <= 7; voters++) {
+      for (let yes = 0; yes <= voters; yes++) {
+        for (let forgetful = 1; yes + forgetful <= voters; forgetful++) {
+          for (let no = 0; yes + forgetful + no <= voters; no++) {
+            const missing = voters - yes - forgetful - no;
+            const all = yes + forgetful === voters;
+            const canWin = (yes + missing) * 2 > voters || no === 0;
+            const expected =
+              yes * 2 > voters ? 'won' : all ? 'won-by-all' : canWin ? 'pending' : 'lost';
+            expect(voteResult(votesOf(yes, forgetful, no), voters)).toBe(expected);
+          }
         }
       }
     }
   });
 
   test('more answers than voters are impossible', () => {
-    expect(() => voteResult(2, 2, 3)).toThrow('nobody votes twice');
+    expect(() => voteResult(votesOf(2, 0, 2), 3)).toThrow('nobody votes twice');
   });
 });

@@ -25,11 +25,27 @@ export function quorumValue(values: Float64Array): number {
   return values[majority(values.length) - 1]!;
 }
 
-export type VoteResult = 'won' | 'lost' | 'pending';
+/** One answer: no, yes, or the yes of a replica that may have forgotten the end of its log (R23). */
+export type Vote = 'no' | 'yes' | 'forgetful-yes';
+/** `won-by-all`: without those who may have forgotten something it would not have been enough. */
+export type VoteResult = 'won' | 'won-by-all' | 'lost' | 'pending';
 
-/** What the answers so far say: won or lost as soon as the missing ones cannot change it. */
-export function voteResult(granted: number, refused: number, voterCount: number): VoteResult {
-  assert(granted + refused <= voterCount, 'nobody votes twice');
-  if (granted >= majority(voterCount)) return 'won';
-  return voterCount - refused < majority(voterCount) ? 'lost' : 'pending';
+/**
+ * What the answers so far say: won or lost as soon as the missing ones cannot change it.
+ *
+ * A majority wins of those who have what they ever acknowledged; or everyone together, as then no log of the group is
+ * better than the winner's (R23).
+ */
+export function voteResult(votes: Iterable<Vote>, voterCount: number): VoteResult {
+  let [yes, forgetful, no] = [0, 0, 0];
+  for (const vote of votes) {
+    if (vote === 'yes') yes++;
+    else if (vote === 'no') no++;
+    else forgetful++;
+  }
+  assert(yes + forgetful + no <= voterCount, 'nobody votes twice');
+  if (yes >= majority(voterCount)) return 'won';
+  if (yes + forgetful === voterCount) return 'won-by-all';
+  if (no === 0) return 'pending';
+  return voterCount - no - forgetful < majority(voterCount) ? 'lost' : 'pending';
 }

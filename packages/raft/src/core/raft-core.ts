@@ -25,7 +25,14 @@ import { type ProgressState } from './progress.js';
 import { onAdmission, onStanding } from './recovery.js';
 import { Replica, type RaftCoreOptions } from './replica.js';
 import { startTransfer } from './transfer.js';
-import { type Effects, type Input, type Message, type NodeId, type Role } from './types.js';
+import {
+  type Effects,
+  type Input,
+  type Message,
+  type NodeId,
+  type RecoveryKind,
+  type Role,
+} from './types.js';
 import { onVoteRequest } from './vote.js';
 
 /** One follower as its leader sees it, for status pages. */
@@ -38,6 +45,7 @@ export interface PeerStatus {
   readonly inflightBytes: number;
   /** When the newest answered request was sent, on the leader's monotonic clock. */
   readonly contactMs: number;
+  readonly recovery: RecoveryKind;
 }
 
 /**
@@ -116,9 +124,14 @@ export class RaftCore {
     return this.#replica.votedFor;
   }
 
-  /** False while it recovers: it votes for nobody and is not counted (R22). */
-  get takesPart(): boolean {
-    return this.#replica.recovery === 0;
+  /** Whether it recovers: from a lost disk (R22), or because it may have forgotten the end of its log (R23). */
+  get recovery(): RecoveryKind {
+    return recoveryKind(this.#replica.recovery, this.#replica.lostDisk);
+  }
+
+  /** It leads by the votes of all, as a majority may have forgotten what it acknowledged (R23). */
+  get electedByAll(): boolean {
+    return this.#replica.leader?.electedByAll ?? false;
   }
 
   /** Itself when it leads; null while nobody is known to lead in this term. */
@@ -178,6 +191,7 @@ export class RaftCore {
       inflightAppends: peer.inflightAppends,
       inflightBytes: peer.inflightBytes,
       contactMs: peer.contactMs,
+      recovery: recoveryKind(peer.recovery, !peer.counts),
     }));
   }
 
@@ -266,4 +280,9 @@ export class RaftCore {
     replica.durableIndex = throughIndex;
     if (replica.leader !== null) onOwnSync(replica, replica.leader);
   }
+}
+
+function recoveryKind(recovery: number, lostDisk: boolean): RecoveryKind {
+  if (recovery === 0) return 'none';
+  return lostDisk ? 'lost-disk' : 'forgetful';
 }

@@ -5,18 +5,23 @@ import { type Replica } from './replica.js';
 import { type Admission } from './types.js';
 
 /**
- * A replica that lost its disk, or got an old one back, has forgotten votes that it gave and entries that it
- * acknowledged (R22). Until a leader admits it again it gets entries, but neither votes nor counts:
+ * A replica that forgot something gets entries as any other, until the leader admits it:
  *
  *   recovering replica           leader
  *     |--- any answer, recovery=n ->|  appends a no-op X, once for each n
- *     |<------------ … entries … X -|  commits X, by a majority of which n is no part
+ *     |<------------ … entries … X -|  commits X
  *     |--- match >= X, recovery=n ->|
  *     |<- admission recovery=n, X --|
- *   takes part                      counts it from its next answer on
+ *   takes part                      relies on it from its next answer on
  *
- * Why X, and not the commit index of that moment: nobody who holds X votes for a log without X, so no vote that this
- * replica gave before can elect anybody any more. `docs/adr/0006-lost-disk.md` has the argument.
+ * There are two kinds, by what is gone:
+ *
+ * - Its disk, or it has an old one back (R22): votes and entries. It neither votes nor counts, so X is committed without
+ *   it. Why X, and not the commit index of that moment: nobody who holds X votes for a log without X, so no vote that
+ *   this replica gave before can elect anybody any more. `docs/adr/0006-lost-disk.md` has the argument.
+ * - The end of its log, when its machine lost power before a flush (R23): it remembers its votes, and what it
+ *   acknowledges now it has, so it counts. But a candidate's log is not compared with what it forgot: its vote counts
+ *   only where all voted (`voteResult`). `docs/adr/0010-power-cut.md` has the argument.
  */
 export function continueAdmission(replica: Replica, leader: LeaderState, progress: Progress): void {
   if (progress.recovery === 0) return;
@@ -43,8 +48,8 @@ export function continueAdmission(replica: Replica, leader: LeaderState, progres
 export function onAdmission(replica: Replica, admission: Admission): void {
   if (replica.recovery === 0 || admission.recovery !== replica.recovery) return;
   if (replica.leaderId !== admission.from || replica.durableIndex < admission.index) return;
-  replica.endRecovery();
-  replica.effects.admittedAt = admission.index;
+  if (replica.lostDisk) replica.effects.admittedAt = admission.index;
+  endRecovery(replica);
 }
 
 /**
@@ -52,8 +57,13 @@ export function onAdmission(replica: Replica, admission: Admission): void {
  * know it as it is, in a group that is just beginning.
  */
 export function onStanding(replica: Replica, takesPart: boolean): void {
-  if (takesPart === (replica.recovery === 0)) return;
-  if (takesPart) return replica.endRecovery();
+  if (takesPart === !replica.lostDisk) return;
+  if (takesPart) return endRecovery(replica);
   if (replica.role !== 'follower') replica.becomeFollower(replica.term, null);
-  replica.startRecovery();
+  replica.startRecovery(true);
+}
+
+function endRecovery(replica: Replica): void {
+  replica.endRecovery();
+  replica.resetElectionTimer();
 }

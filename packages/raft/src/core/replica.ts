@@ -3,6 +3,7 @@ import { checkRaftCoreConfig, type RaftCoreConfig } from './config.js';
 import { type Entry } from './entry.js';
 import { type LeaderState } from './leader-state.js';
 import { LogView, type LogSource } from './log-view.js';
+import { type Vote } from './quorum.js';
 import { type Effects, type HardState, type Message, type NodeId, type Role } from './types.js';
 
 /** What a replica is started with. */
@@ -20,6 +21,8 @@ export interface RaftCoreOptions {
   readonly appliedIndex?: number;
   /** False = starts recovering: it lost its disk, or its group does not know it yet (R22). Default true. */
   readonly takesPart?: boolean;
+  /** True = entries that it acknowledged may be missing at the end of its log; its votes are not (R23). Default false. */
+  readonly forgetful?: boolean;
   /** Mistakes on purpose, for tests that must notice them; never set elsewhere. */
   readonly testOnlyBugs?: TestOnlyBugs;
 }
@@ -57,10 +60,12 @@ export class Replica {
   durableIndex: number;
   /** Present exactly while the role is leader. */
   leader: LeaderState | null = null;
-  /** 0 = takes part. Else this recovery's number: it votes for nobody, not even itself, and is not counted (R22). */
+  /** 0 = takes part. Else this recovery's number, until a leader admits it. */
   recovery = 0;
+  /** The recovery is that of a lost disk: it votes for nobody, not even itself, and is not counted (R22). */
+  lostDisk = false;
   /** Answers to the vote under way, this replica's own included. */
-  readonly votes = new Map<NodeId, boolean>();
+  readonly votes = new Map<NodeId, Vote>();
 
   nowMs = -Infinity;
   wallMs = 0;
@@ -83,7 +88,8 @@ export class Replica {
     this.log = new LogView(options.log);
     this.#random = options.random;
     this.commitsOldTerms = options.testOnlyBugs?.commitsOldTerms ?? false;
-    if (options.takesPart === false) this.startRecovery();
+    if (options.takesPart === false) this.startRecovery(true);
+    else if (options.forgetful === true) this.startRecovery(false);
     // Appends and the term of their step are written side by side. When only the appends survived a power cut, that
     // term had a leader, and no vote of this replica in it has left: it may take the term from its log.
     const behindLog = options.hardState.term < this.log.lastTerm;
@@ -100,6 +106,7 @@ export class Replica {
       committedThrough: this.commitIndex,
       reads: [],
       admittedAt: null,
+      remembers: false,
       roleChanged: false,
     };
   }
@@ -111,6 +118,7 @@ export class Replica {
     effects.hardState = null;
     effects.roleChanged = false;
     effects.admittedAt = null;
+    effects.remembers = false;
     effects.appends = [];
     effects.sendNow = [];
     effects.sendAfterSync = [];
@@ -128,7 +136,8 @@ export class Replica {
     assert(this.commitIndex <= this.log.lastIndex, 'what is committed is in the log');
     assert(this.durableIndex <= this.log.lastIndex, 'what is durable is in the log');
     assert(this.log.lastTerm <= this.term, 'no entry is from a later term');
-    assert(this.recovery === 0 || this.role === 'follower', 'a recovering replica only follows');
+    assert(!this.lostDisk || this.role === 'follower', 'without its votes a replica only follows');
+    assert(this.recovery === 0 || this.role !== 'leader', 'a leader has nothing to recover');
     assert((this.role === 'leader') === (this.leader !== null), 'leader state belongs to leaders');
     assert(
       (this.role === 'leader') === (this.leaderId === this.id),
@@ -207,14 +216,21 @@ export class Replica {
     }
   }
 
-  /** From now on this replica only follows, until {@link endRecovery}. */
-  startRecovery(): void {
+  /** It may lack entries that it acknowledged, but none of its votes: see recovery.ts (R23). */
+  get forgetful(): boolean {
+    return this.recovery !== 0 && !this.lostDisk;
+  }
+
+  /** @param lostDisk its votes are gone too: from now on this replica only follows */
+  startRecovery(lostDisk: boolean): void {
+    this.lostDisk = lostDisk;
     this.recovery = this.#random.integer(1, 2 ** 32 - 1);
   }
 
   endRecovery(): void {
     this.recovery = 0;
-    this.resetElectionTimer();
+    this.lostDisk = false;
+    this.effects.remembers = true;
   }
 
   /** The leader of this term spoke. */

@@ -110,7 +110,7 @@ test('a request carries no more entries than a receiver takes, however small the
   step({ kind: 'tick' });
   for (const pre of [true, false]) {
     const vote = { kind: 'vote-response', from: 2, to: 0, term: 2, pre, granted: true } as const;
-    step({ kind: 'message', message: vote });
+    step({ kind: 'message', message: { ...vote, forgetful: false } });
   }
   expect(core.role).toBe('leader');
   const answer = (matchIndex: number, success: boolean): Input => ({
@@ -128,6 +128,7 @@ test('a request carries no more entries than a receiver takes, however small the
       sentAtMs: 5_000,
       readRound: 0,
       recovery: 0,
+      forgetful: false,
     },
   });
   step(answer(count, false));

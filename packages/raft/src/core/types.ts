@@ -3,6 +3,16 @@ import { type Entry } from './entry.js';
 /** Position of a replica in its group: 0, 1, 2 … Never reused. */
 export type NodeId = number;
 
+/**
+ * What a replica recovers from, until a leader has brought it up to date:
+ *
+ *   none       it takes part
+ *   forgetful  the end of its log may be missing, also what it acknowledged: it is counted, but its vote alone is worth
+ *              nothing (R23)
+ *   lost-disk  its votes may be missing as well: it neither votes nor counts (R22)
+ */
+export type RecoveryKind = 'none' | 'forgetful' | 'lost-disk';
+
 export type Role = 'follower' | 'pre-candidate' | 'candidate' | 'leader';
 
 /** What a replica must have on disk before it answers (R01): one record, written and synced as a whole. */
@@ -31,6 +41,8 @@ export interface VoteResponse extends Routed {
   readonly kind: 'vote-response';
   readonly pre: boolean;
   readonly granted: boolean;
+  /** The sender may have forgotten the end of its log: its vote counts only where all replicas voted (R23). */
+  readonly forgetful: boolean;
 }
 
 /** Replicates entries; without entries it is a heartbeat. */
@@ -63,11 +75,13 @@ export interface AppendResponse extends Routed {
   readonly lastIndex: number;
   readonly sentAtMs: number;
   readonly readRound: number;
-  /** 0 = this replica counts. Else the number of its recovery: it lost its disk and must not be counted (R22). */
+  /** 0 = this replica takes part. Else the number of its recovery (R22, R23). */
   readonly recovery: number;
+  /** It recovers, but remembers its votes: what it acknowledges counts (R23). After a lost disk it does not (R22). */
+  readonly forgetful: boolean;
 }
 
-/** The leader counts on a recovering replica again: it holds an entry that was proposed and committed without it (R22). */
+/** A recovering replica takes part again: it holds a committed entry that was proposed after it was seen so (R22, R23). */
 export interface Admission extends Routed {
   readonly kind: 'admission';
   /** Echoed from the replica's answers: an admission is of no use to a later recovery. */
@@ -128,8 +142,10 @@ export interface Effects {
   /** Index up to which the state machine may apply; never goes back. */
   committedThrough: number;
   reads: ReadResult[];
-  /** A leader admitted this replica with the entry at this index: remember that it takes part. Else null (R22). */
+  /** A leader admitted this replica, which had lost its disk, with the entry at this index. Else null (R22). */
   admittedAt: number | null;
+  /** This replica has again whatever it may have forgotten: note it, or it recovers once more after a restart (R23). */
+  remembers: boolean;
   /** Role, term or leader changed in this step. */
   roleChanged: boolean;
 }

@@ -6,11 +6,12 @@ import { type VoteRequest } from './types.js';
  *
  * - In contact with a leader, nobody's vote is wanted (R09): a pre-vote is refused, a vote not even answered.
  * - A pre-vote is an opinion: nothing is remembered, and it can be given to many (R07).
- * - A recovering replica does not know what it voted before, or had acknowledged: it votes for nobody (R22).
+ * - A replica that lost its disk does not know what it voted before, or had acknowledged: it votes for nobody (R22).
+ * - One that may have forgotten the end of its log says so: its vote counts only where all voted (R23).
  * - A vote is given once in a term, to a log that is no older than this one (R05), and leaves after its sync (R01).
  */
 export function onVoteRequest(replica: Replica, request: VoteRequest): void {
-  if (request.term < replica.term || replica.recovery !== 0) return refuse(replica, request);
+  if (request.term < replica.term || replica.lostDisk) return refuse(replica, request);
   if (request.pre) {
     if (request.term === replica.term || replica.inContact || !isLogRecent(replica, request)) {
       return refuse(replica, request);
@@ -51,6 +52,7 @@ function answer(replica: Replica, request: VoteRequest, term: number, granted: b
     term,
     pre: request.pre,
     granted,
+    forgetful: replica.forgetful,
   } as const;
   if (granted && !request.pre) replica.sendAfterSync(response);
   else replica.send(response);

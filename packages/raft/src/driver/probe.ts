@@ -29,6 +29,8 @@ export interface RaftProbe {
   /** Times this replica asked for pre-votes, and times it became leader. */
   campaigns: number;
   electionsWon: number;
+  /** Among the elections won, those that all replicas had to take part in: entries may have been lost (R23). */
+  electionsByAll: number;
   leadershipLost: number;
   /** Changes of the known leader. */
   leaderChanges: number;
@@ -63,6 +65,7 @@ export function createRaftProbe(): RaftProbe {
     hardStateSaves: 0,
     campaigns: 0,
     electionsWon: 0,
+    electionsByAll: 0,
     leadershipLost: 0,
     leaderChanges: 0,
     messagesReceived: 0,

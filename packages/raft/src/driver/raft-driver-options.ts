@@ -2,10 +2,11 @@ import { type Clock, type Logger, type Prng } from '@raftmq/base';
 import { type RaftCoreConfig } from '../core/config.js';
 import { type PeerStatus } from '../core/raft-core.js';
 import { type TestOnlyBugs } from '../core/replica.js';
-import { type NodeId } from '../core/types.js';
+import { type NodeId, type RecoveryKind } from '../core/types.js';
 import {
   type HardStateStore,
   type LogStorage,
+  type MemoryStore,
   type RoleStatus,
   type StandingStore,
   type StateMachine,
@@ -26,6 +27,8 @@ export interface RaftDriverOptions {
   readonly hardState: HardStateStore;
   /** Left out: this replica always takes part, and must never lose its disk (R22). */
   readonly standing?: StandingStore;
+  /** Left out: what this replica acknowledged survives power cuts (R23). */
+  readonly memory?: MemoryStore;
   readonly transport: Transport;
   readonly stateMachine: StateMachine;
   readonly clock: Clock;
@@ -46,6 +49,8 @@ export interface RaftDriverOptions {
 export interface RaftStatus extends RoleStatus {
   readonly id: NodeId;
   readonly votedFor: NodeId | null;
+  /** What it recovers from. While forgetful, and nobody leads, it waits for all replicas of its group (R23). */
+  readonly recovery: RecoveryKind;
   readonly firstIndex: number;
   readonly lastIndex: number;
   /** Entries through here are known to be durable on this replica. */

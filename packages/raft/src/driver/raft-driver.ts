@@ -113,7 +113,7 @@ export class RaftDriver {
    */
   async start(): Promise<void> {
     assert(this.#state === 'new', 'a driver is started once');
-    const { id, voters, random, config, standing, testOnlyBugs } = this.#options;
+    const { id, voters, random, config, standing, memory, testOnlyBugs } = this.#options;
     const log = this.#log;
     const hardState = raised(await this.#options.hardState.load(), log);
     // The core is not told what is applied: after a power cut the log may end before it, and grows again from a leader.
@@ -125,6 +125,7 @@ export class RaftDriver {
       hardState,
       random,
       takesPart: standing?.takesPart ?? true,
+      forgetful: memory?.forgetful ?? false,
       ...(testOnlyBugs === undefined ? {} : { testOnlyBugs }),
     });
     this.#lastTurnAtMs = this.#clock.monotonicMs();
@@ -222,6 +223,7 @@ export class RaftDriver {
       ...this.#role,
       id,
       votedFor: core?.votedFor ?? null,
+      recovery: core?.recovery ?? 'none',
       firstIndex: this.#log.firstIndex,
       lastIndex: this.#log.lastIndex,
       durableIndex: core?.durableIndex ?? this.#log.lastIndex,
@@ -287,9 +289,10 @@ export class RaftDriver {
     const core = this.#core!;
     const effects: Effects = core.step(input, nowMs, this.#clock.wallMs());
     this.#committedThrough = effects.committedThrough;
-    const { appends, sendNow, reads, admittedAt } = effects;
+    const { appends, sendNow, reads, admittedAt, remembers } = effects;
     if (appends.length > 0) this.#checkApplied(appends[0]!.index, core.role === 'leader');
     if (admittedAt !== null) this.#admitted(admittedAt);
+    if (remembers) this.#remembers();
     if (effects.roleChanged) this.#publishRole(core);
     this.#disk.carryOut(effects, core.term);
     if (sendNow.length > 0) this.#send(sendNow);
@@ -317,6 +320,22 @@ export class RaftDriver {
   #admitted(index: number): void {
     this.#options.logger.info({ index }, 'a leader admitted this replica: it takes part again');
     this.#options.standing?.admitted(index).catch((error: unknown) => this.#fail(error));
+  }
+
+  #remembers(): void {
+    const { memory, logger } = this.#options;
+    if (memory?.forgetful !== true) return;
+    logger.info({}, 'the log has again what this replica acknowledged: it takes part');
+    memory.remembers().catch((error: unknown) => this.#fail(error));
+  }
+
+  #ledByAll(): void {
+    this.probe.electionsByAll++;
+    this.#options.logger.error(
+      { lastIndex: this.#log.lastIndex },
+      'too many replicas lost power before their last flush: the longest log that is left leads, and messages that were ' +
+        'acknowledged in the moments before may be lost',
+    );
   }
 
   #send(messages: readonly Message[]): void {
@@ -415,6 +434,7 @@ export class RaftDriver {
     const now: RoleStatus = { role, term, leaderId, writable };
     this.#role = now;
     countRole(this.probe, before, now);
+    if (role === 'leader' && before.role !== 'leader' && core.electedByAll) this.#ledByAll();
     this.#options.logger.info({ ...now }, 'role changed');
     if (before.role === 'leader' && (role !== 'leader' || term !== before.term)) {
       // Same term: nobody took over, the majority went away (R30). None of these was sealed, so none can commit.

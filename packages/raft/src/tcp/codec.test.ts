@@ -53,8 +53,8 @@ const messages: readonly Message[] = [
     lastTerm: BIG - 1,
     transfer: true,
   },
-  { kind: 'vote-response', from: 2, to: 1, term: 3, pre: false, granted: true },
-  { kind: 'vote-response', from: 2, to: 1, term: 3, pre: true, granted: false },
+  { kind: 'vote-response', from: 2, to: 1, term: 3, pre: false, granted: true, forgetful: true },
+  { kind: 'vote-response', from: 2, to: 1, term: 3, pre: true, granted: false, forgetful: false },
   append,
   { ...append, entries: [], sentAtMs: 0, readRound: 0, prevIndex: 0, prevTerm: 0, commitIndex: 0 },
   {
@@ -70,6 +70,7 @@ const messages: readonly Message[] = [
     sentAtMs: 1e12 + 0.25,
     readRound: BIG,
     recovery: 0,
+    forgetful: false,
   },
   {
     kind: 'append-response',
@@ -84,6 +85,7 @@ const messages: readonly Message[] = [
     sentAtMs: 0.5,
     readRound: 0,
     recovery: 4_000_000_000,
+    forgetful: true,
   },
   { kind: 'timeout-now', from: 0, to: 1, term: 9 },
   { kind: 'admission', from: 0, to: 1, term: 9, recovery: 4_000_000_000, index: 77 },

@@ -37,6 +37,8 @@ const PRE = 1;
 const TRANSFER = 2;
 const GRANTED = 2;
 const SUCCESS = 1;
+/** In answers to votes and to appends. */
+const FORGETFUL = 4;
 
 /** Bytes of a message on the wire, its entries included. Exact. */
 export function messageSizeBytes(message: Message): number {
@@ -55,7 +57,10 @@ export function encodeHead(message: Message): Buffer {
       writeVoteRequest(head, message, at);
       break;
     case 'vote-response':
-      head[at] = (message.pre ? PRE : 0) | (message.granted ? GRANTED : 0);
+      head[at] =
+        (message.pre ? PRE : 0) |
+        (message.granted ? GRANTED : 0) |
+        (message.forgetful ? FORGETFUL : 0);
       break;
     case 'append-request':
       writeAppendRequest(head, message, at);
@@ -135,7 +140,7 @@ function writeAppendResponse(head: Buffer, message: AppendResponse, at: number):
   at = head.writeDoubleBE(message.sentAtMs, at);
   at = writeInt64(head, message.readRound, at);
   at = writeInt64(head, message.recovery, at);
-  head[at] = message.success ? SUCCESS : 0;
+  head[at] = (message.success ? SUCCESS : 0) | (message.forgetful ? FORGETFUL : 0);
 }
 
 function readVoteRequest(reader: ControlReader): VoteRequest {
@@ -157,7 +162,8 @@ function readVoteResponse(reader: ControlReader): VoteResponse {
   const flags = reader.byte();
   const pre = (flags & PRE) !== 0;
   const granted = (flags & GRANTED) !== 0;
-  return { kind: 'vote-response', from, to, term, pre, granted };
+  const forgetful = (flags & FORGETFUL) !== 0;
+  return { kind: 'vote-response', from, to, term, pre, granted, forgetful };
 }
 
 function readAppendRequest(reader: ControlReader, body: Buffer): AppendRequest {
@@ -239,7 +245,9 @@ function readAppendResponse(reader: ControlReader): AppendResponse {
   const sentAtMs = reader.double();
   const readRound = reader.number();
   const recovery = reader.number();
-  const success = (reader.byte() & SUCCESS) !== 0;
+  const flags = reader.byte();
+  const success = (flags & SUCCESS) !== 0;
+  const forgetful = (flags & FORGETFUL) !== 0;
   return {
     kind: 'append-response',
     from,
@@ -253,6 +261,7 @@ function readAppendResponse(reader: ControlReader): AppendResponse {
     sentAtMs,
     readRound,
     recovery,
+    forgetful,
   };
 }
 

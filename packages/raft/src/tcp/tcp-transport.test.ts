@@ -118,6 +118,7 @@ const vote = (from: NodeId, to: NodeId, term: number): Message => ({
   term,
   pre: false,
   granted: true,
+  forgetful: false,
 });
 
 function append(index: number, payloadBytes: number): AppendRequest {

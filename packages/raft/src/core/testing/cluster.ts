@@ -24,7 +24,7 @@ interface DiskWork {
 /** One replica: what is on its disk, and, while it runs, the core with its log. */
 export interface TestNode {
   readonly id: NodeId;
-  disk: { hardState: HardState; log: MemoryLog; takesPart: boolean };
+  disk: { hardState: HardState; log: MemoryLog; takesPart: boolean; forgetful: boolean };
   log: MemoryLog;
   /** What was on the disk that it lost, until it is admitted: its acknowledgements may still have been counted. */
   lost: MemoryLog | null;
@@ -72,7 +72,7 @@ export class Cluster {
       const log = new MemoryLog(entriesOfTerms(setup.terms));
       const term = setup.term ?? setup.terms.at(-1) ?? 0;
       const hardState = { term, votedFor: setup.votedFor ?? null };
-      const disk = { hardState, log, takesPart: true };
+      const disk = { hardState, log, takesPart: true, forgetful: false };
       this.nodes.set(id, { id, disk, log, lost: null, core: null, work: [] });
     }
     for (const [id, setup] of setups) this.start(id, setup.appliedIndex ?? 0);
@@ -109,6 +109,7 @@ export class Cluster {
       random: createPrng(this.seed).fork(`node ${id} start ${this.#starts++}`),
       appliedIndex,
       takesPart: node.disk.takesPart,
+      forgetful: node.disk.forgetful,
     });
   }
 
@@ -132,7 +133,16 @@ export class Cluster {
     assert(node.core === null, 'a disk is lost while its node is down');
     const hardState = { term: 0, votedFor: null };
     node.lost ??= node.disk.log;
-    node.disk = { hardState, log: new MemoryLog(), takesPart: false };
+    node.disk = { hardState, log: new MemoryLog(), takesPart: false, forgetful: false };
+  }
+
+  /** The machine of a dead node lost power: its term and vote are there, its log ends behind `throughIndex`. */
+  losePower(id: NodeId, throughIndex: number): void {
+    const node = this.node(id);
+    assert(node.core === null, 'power is lost while its node is down');
+    if (node.lost === null || node.disk.takesPart) node.lost = node.disk.log.clone();
+    node.disk.log.cutBehind(throughIndex);
+    node.disk.forgetful = true;
   }
 
   cut(from: NodeId, to: NodeId): void {
@@ -233,6 +243,11 @@ export class Cluster {
       node.disk.takesPart = true;
       node.lost = null;
       this.trace(`n${id}: admitted at ${effects.admittedAt}`, 'event');
+    }
+    if (effects.remembers && node.disk.forgetful) {
+      node.disk.forgetful = false;
+      node.lost = null;
+      this.trace(`n${id}: takes part again`, 'event');
     }
     if (core.commitIndex > before.commit) this.trace(`n${id}: commit ${core.commitIndex}`, 'event');
     for (const read of effects.reads) {
@@ -377,7 +392,7 @@ function describe(message: Message): string {
       return `${head} ${kind} last=${message.lastIndex}@t${message.lastTerm}`;
     }
     case 'vote-response':
-      return `${head} ${message.pre ? 'pre-vote' : 'vote'} ${message.granted ? 'yes' : 'no'}`;
+      return `${head} ${message.pre ? 'pre-vote' : 'vote'} ${message.granted ? 'yes' : 'no'}${message.forgetful ? ' forgetful' : ''}`;
     case 'append-request': {
       const round = message.readRound === 0 ? '' : ` round=${message.readRound}`;
       const what =
@@ -386,7 +401,7 @@ function describe(message: Message): string {
     }
     case 'append-response': {
       const round = message.readRound === 0 ? '' : ` round=${message.readRound}`;
-      const as = message.recovery === 0 ? '' : ' recovering';
+      const as = message.recovery === 0 ? '' : message.forgetful ? ' forgetful' : ' recovering';
       if (message.success) return `${head} ok match=${message.matchIndex}${round}${as}`;
       return `${head} no prev=${message.matchIndex} has t${message.conflictTerm} from ${message.conflictFirstIndex}, last=${message.lastIndex}${round}${as}`;
     }

@@ -1,6 +1,6 @@
 import { assert } from '@raftmq/base';
 import { raftCoreConfig } from '../config.js';
-import { type Message, type NodeId } from '../types.js';
+import { type Message, type NodeId, type RecoveryKind } from '../types.js';
 import { Cluster, describeEntries, type NodeSetup } from './cluster.js';
 
 /**
@@ -24,6 +24,7 @@ import { Cluster, describeEntries, type NodeSetup } from './cluster.js';
  *   lost 1 peer=2             connected 1 peer=2
  *   crash 1                   restart 1
  *   wipe 1                    of a node that is down: restarts with an empty disk, recovering
+ *   power-cut 1 through=5     of a node that is down: restarts without the entries behind 5, forgetful
  *   isolate 1                 cut 1>2 2>1                 heal
  *   log [1]                   status                      network
  */
@@ -128,6 +129,11 @@ export class Interaction {
     },
     crash: (plain) => this.#eachNode(plain, (id) => this.#group.crash(id)),
     restart: (plain) => this.#eachNode(plain, (id) => this.#group.start(id)),
+    'power-cut': (plain, options) =>
+      this.#eachNode(plain, (id) => {
+        this.#group.losePower(id, Number(options.get('through')));
+        this.#group.start(id);
+      }),
     wipe: (plain) =>
       this.#eachNode(plain, (id) => {
         this.#group.wipe(id);
@@ -232,10 +238,10 @@ export class Interaction {
       this.#lines.push(`n${id}: down`);
       return;
     }
-    const { role, term, leaderId, commitIndex, lastIndex, durableIndex, takesPart } = node.core;
+    const { role, term, leaderId, commitIndex, lastIndex, durableIndex, recovery } = node.core;
     const leader = leaderId === null ? '-' : `n${leaderId}`;
     this.#lines.push(
-      `n${id}: ${role} term=${term} leader=${leader} commit=${commitIndex} last=${lastIndex} durable=${durableIndex}${takesPart ? '' : ' recovering'}`,
+      `n${id}: ${role} term=${term} leader=${leader} commit=${commitIndex} last=${lastIndex} durable=${durableIndex}${recoveryNames[recovery]}`,
     );
     for (const peer of node.core.progress) {
       const inflight = peer.inflightAppends === 0 ? '' : ` inflight=${peer.inflightAppends}`;
@@ -245,6 +251,12 @@ export class Interaction {
     }
   }
 }
+
+const recoveryNames = {
+  none: '',
+  forgetful: ' forgetful',
+  'lost-disk': ' recovering',
+} as const satisfies Record<RecoveryKind, string>;
 
 /** `3*50` is fifty entries of term 3; `2-8+2*3` three entries of each of the terms 2, 4, 6 and 8. */
 function expandTerms(word: string): number[] {

@@ -81,6 +81,12 @@ export class MemoryLog implements LogSource {
     return copy;
   }
 
+  /** Loses entries behind `index`. */
+  cutBehind(index: number): void {
+    assert(index >= this.#baseIndex, 'what was compacted was on disk');
+    this.#entries.length = Math.min(this.#entries.length, index - this.#baseIndex);
+  }
+
   /** Forgets entries through `index`. */
   compactThrough(index: number): void {
     const base = this.at(index);
