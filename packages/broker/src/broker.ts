@@ -241,6 +241,12 @@ export class Broker {
     const { driver } = this.#replica;
     return new Readiness({
       role: () => this.#messaging.role,
+      recovery: () => driver.status().recovery,
+      missing: () => {
+        const { peersConnected } = driver.status();
+        const ids = this.#peers.map(({ nodeId }) => nodeId);
+        return ids.filter((id) => id !== this.#settings.nodeId && !peersConnected.includes(id));
+      },
       commitIndex: () => driver.status().commitIndex,
       appliedIndex: () => driver.status().appliedIndex,
       diskRefusing: () => disk.refusing,

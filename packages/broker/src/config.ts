@@ -33,6 +33,18 @@ export const nodeSettings = {
     default: 'raftmq-data',
     doc: 'Directory of everything this replica keeps. One process at a time.',
   }),
+  bootIdFile: text({
+    default: '/proc/sys/kernel/random/boot_id',
+    doc:
+      'Where the machine says which start of it this is. With ASYNC_FLUSH, a replica that was not stopped cleanly and ' +
+      'finds another id than before may have lost what it acknowledged, and is brought up to date before it takes part.',
+  }),
+  trustLogAfterPowerCut: flag({
+    default: false,
+    doc:
+      'For a group with ASYNC_FLUSH that lost power and misses a replica for ever: start the others once with this, and ' +
+      'a majority of them elects a leader. What only the missing one had on its disk is lost then.',
+  }),
   host: text({ default: '0.0.0.0', doc: 'Address to listen on, for all ports.' }),
   advertisedHost: text({
     default: '',

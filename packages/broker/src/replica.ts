@@ -1,5 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { createPrng, nodeDisk, type Clock, type Lifecycle, type Logger } from '@raftmq/base';
+import { writeFileSync } from 'node:fs';
+import {
+  createPrng,
+  isMqError,
+  nodeDisk,
+  type Clock,
+  type Lifecycle,
+  type Logger,
+} from '@raftmq/base';
 import {
   CommitLog,
   createIdentity,
@@ -13,6 +21,7 @@ import {
   type QueueIndex,
 } from '@raftmq/broker-store';
 import {
+  BootManifest,
   FileHardStateStore,
   PeerBook,
   RaftDriver,
@@ -20,6 +29,7 @@ import {
   type HardStateStore,
   type Transport,
 } from '@raftmq/raft';
+import { readBootId } from './boot-id.js';
 import { joinHostPort, type Peer } from './config.js';
 import { WatchedStateMachine } from './ops/watched-state-machine.js';
 import { type BrokerSettings } from './settings.js';
@@ -60,14 +70,20 @@ export interface Replica {
  * lifecycle as soon as it is open, so a failure half-way leaves nothing behind.
  * @throws MqError DATA_DIRECTORY_LOCKED, DATA_DIRECTORY_MISMATCH, LOG_CORRUPTED, VERSION_UNSUPPORTED, DISK_FAILED
  */
-export async function openReplica(options: ReplicaOptions): Promise<Replica> {
-  const { settings, clock, logger, lifecycle, onFatal } = options;
+export async function openReplica(given: ReplicaOptions): Promise<Replica> {
+  const { settings, clock, logger, lifecycle } = given;
   const { dataDir, cluster, group, nodeId } = settings;
   const lock = await lockDataDirectory(dataDir);
   lifecycle.opened('data directory lock', () => lock.release());
   const expected = { cluster, group, nodeId };
   const known = await readIdentity(nodeDisk, dataDir, expected);
   const mustExist = known !== null;
+  const manifest = await openManifest(given, mustExist);
+  const onFatal = (error: unknown): void => {
+    if (isMqError(error) && error.code === 'DISK_FAILED') manifest.diskFailed(error);
+    given.onFatal(error);
+  };
+  const options: ReplicaOptions = { ...given, onFatal };
 
   const log = await CommitLog.open({
     disk: nodeDisk,
@@ -78,7 +94,10 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
     mustExist,
     onFailure: onFatal,
   });
-  lifecycle.opened('commit log', () => log.close());
+  lifecycle.opened('commit log', async () => {
+    await log.close();
+    manifest.flushed();
+  });
   const hardState = await openHardState(options, mustExist);
   const book = await openPeerBook(options, mustExist, () => identity.incarnation);
   // Only a directory that has all three, log, votes and peers, gets an identity: from then on none may be missing.
@@ -132,6 +151,7 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
     log,
     hardState,
     standing: book,
+    memory: manifest,
     transport,
     stateMachine: watched,
     clock,
@@ -151,6 +171,23 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
     transport,
     driver,
   };
+}
+
+/** How the last run ended. Opened before the log and closed after it. */
+async function openManifest(options: ReplicaOptions, isKnown: boolean): Promise<BootManifest> {
+  const { settings, logger, lifecycle } = options;
+  const manifest = await BootManifest.open({
+    disk: nodeDisk,
+    directory: `${settings.dataDir}/raft`,
+    logger,
+    isKnown,
+    bootId: await readBootId(settings.bootIdFile, logger),
+    unsynced: settings.flushDiskType === 'ASYNC_FLUSH',
+    trustLog: settings.trustLogAfterPowerCut,
+    mark: (path, text) => writeFileSync(path, text),
+  });
+  lifecycle.opened('boot manifest', () => manifest.close());
+  return manifest;
 }
 
 /** Term and vote, read now: the driver is given what was read. */

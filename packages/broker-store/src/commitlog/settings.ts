@@ -15,7 +15,7 @@ export const commitLogSettings = {
   flushDiskType: choice({
     default: 'SYNC_FLUSH',
     of: ['SYNC_FLUSH', 'ASYNC_FLUSH'],
-    doc: 'SYNC_FLUSH answers after fdatasync. ASYNC_FLUSH answers when the kernel has the bytes; a power cut may then lose what the last flush did not cover.',
+    doc: 'SYNC_FLUSH answers after fdatasync. ASYNC_FLUSH answers when the kernel of a majority has the bytes: only a power cut of a majority can lose messages, those of the last flushIntervalMs. See docs/durability.md.',
   }),
   flushIntervalMs: ms({
     default: 200,

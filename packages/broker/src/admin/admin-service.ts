@@ -223,6 +223,7 @@ function raftStatus(source: AdminSource): object {
     group: source.group,
     nodeId: source.nodeId,
     role: status.role,
+    recovery: status.recovery,
     term: status.term,
     leaderId: status.leaderId ?? -1,
     firstIndex: status.firstIndex,

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { silentLogger, type DiskUsage } from '@raftmq/base';
-import { type Entry, type RoleStatus } from '@raftmq/raft';
+import { type Entry, type RecoveryKind, type RoleStatus } from '@raftmq/raft';
 import { FakeClock } from '../testing/edge-fixture.js';
 import { DiskWatermark } from './disk-watermark.js';
 import { Readiness } from './readiness.js';
@@ -63,12 +63,16 @@ describe('the disk watermark', () => {
 
 describe('readiness', () => {
   let role: RoleStatus = follower;
+  let recovery: RecoveryKind = 'none';
+  let missing: number[] = [];
   let commitIndex = 0;
   let appliedIndex = 0;
   let full = false;
   let draining = false;
   const readiness = new Readiness({
     role: () => role,
+    recovery: () => recovery,
+    missing: () => missing,
     commitIndex: () => commitIndex,
     appliedIndex: () => appliedIndex,
     diskRefusing: () => full,
@@ -97,6 +101,22 @@ describe('readiness', () => {
     expect(reasons()).toEqual(['no-leader']);
     role = leader;
     expect(reasons()).toEqual([]);
+  });
+
+  it('tells what a recovering replica waits for', () => {
+    const [known, details] = [role, () => readiness.reasons().map(({ detail }) => detail)];
+    recovery = 'forgetful';
+    role = follower;
+    expect(reasons()).toEqual(['recovering']);
+    expect(details()[0]).toContain('the leader brings this replica up to date');
+    [role, missing] = [{ ...follower, leaderId: null }, [2, 3]];
+    expect(reasons()).toEqual(['no-leader', 'recovering']);
+    expect(details()[1]).toContain('when all replicas are there (not there: 2, 3)');
+    missing = [];
+    expect(details()[1]).toContain('(all are there)');
+    [role, recovery] = [follower, 'lost-disk'];
+    expect(details()).toEqual([expect.stringContaining('it waits for a leader to admit it')]);
+    [role, recovery] = [known, 'none'];
   });
 });
 

@@ -35,6 +35,12 @@ export function raftMetrics({ raft, raftStatus, group }: MetricsSource): ProbedM
       labels,
     ),
     gauge(
+      'raftmq_raft_recovering',
+      '1 while this replica has no full vote: forgetful after a power cut or disk error with ASYNC_FLUSH, lost-disk when new.',
+      () => recovering(group, raftStatus()),
+      ['group', 'kind'],
+    ),
+    gauge(
       'raftmq_raft_first_index',
       'First entry still held.',
       status((now) => now.firstIndex),
@@ -104,6 +110,12 @@ export function raftMetrics({ raft, raftStatus, group }: MetricsSource): ProbedM
       'raftmq_raft_elections_won_total',
       'Times this replica became leader.',
       one(() => raft.electionsWon),
+      labels,
+    ),
+    counter(
+      'raftmq_raft_elections_by_all_total',
+      'Among them those after which acknowledged messages may be missing: too many replicas had lost power.',
+      one(() => raft.electionsByAll),
       labels,
     ),
     counter(
@@ -338,6 +350,13 @@ function roles(group: string, status: RaftStatus): Sample[] {
   return (['follower', 'pre-candidate', 'candidate', 'leader'] as const).map((role) => ({
     labels: { group, role },
     value: status.role === role ? 1 : 0,
+  }));
+}
+
+function recovering(group: string, status: RaftStatus): Sample[] {
+  return (['forgetful', 'lost-disk'] as const).map((kind) => ({
+    labels: { group, kind },
+    value: status.recovery === kind ? 1 : 0,
   }));
 }
 
