@@ -1,3 +1,4 @@
+import { type RaftReplicaStatus } from '@raftmq/client';
 import { type Command, JSON_OPTION } from '../command.js';
 import { ADMIN_OPTIONS, withAdmin } from '../connection.js';
 import { table } from '../output.js';
@@ -22,7 +23,7 @@ export const raftStatusCommand: Command = {
         group.group,
         group.term,
         replica.id,
-        replica.up ? replica.role : 'down',
+        roleOf(replica),
         replica.lastIndex,
         replica.commitIndex,
         replica.appliedIndex,
@@ -34,3 +35,8 @@ export const raftStatusCommand: Command = {
     return 0;
   },
 };
+
+function roleOf({ role, up, recovery }: RaftReplicaStatus): string {
+  if (!up) return 'down';
+  return recovery === undefined ? role : `${role} (recovering: ${recovery})`;
+}

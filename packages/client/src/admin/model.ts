@@ -101,6 +101,11 @@ export interface RaftReplicaStatus {
   readonly appliedIndex: number;
   /** Of the state as of `appliedIndex`; equal index means equal digest. */
   readonly digest: string;
+  /**
+   * There while the replica has no full vote: `forgetful` when the end of its log may be missing after a power cut,
+   * `lost-disk` when its disk is new to the group.
+   */
+  readonly recovery?: string;
 }
 
 export interface RaftGroupStatus {

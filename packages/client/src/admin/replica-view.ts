@@ -67,6 +67,7 @@ function replicaStatus(id: number, answer: WireRaftStatus | undefined): RaftRepl
       digest: '',
     };
   }
-  const { role, lastIndex, commitIndex, appliedIndex, digest } = answer;
-  return { id, role, up: true, lastIndex, commitIndex, appliedIndex, digest };
+  const { role, lastIndex, commitIndex, appliedIndex, digest, recovery } = answer;
+  const status = { id, role, up: true, lastIndex, commitIndex, appliedIndex, digest };
+  return recovery === '' || recovery === 'none' ? status : { ...status, recovery };
 }

@@ -135,6 +135,8 @@ export interface WireRaftStatus {
   readonly group: string;
   readonly nodeId: number;
   readonly role: string;
+  /** `none`, `forgetful`, `lost-disk`; '' from an older replica. */
+  readonly recovery: string;
   readonly term: number;
   readonly leaderId: number;
   readonly lastIndex: number;
