@@ -159,6 +159,9 @@ describe('this replica', () => {
     const next = await again(book);
     expect(next.takesPart).toBe(true);
     expect(next.life).toEqual({ incarnation: 'me', session: 'now', admittedAt: 17, starts: 4 });
+    // A majority lost power and entries: the index is one that was there before, and peers must see something newer.
+    await next.admitted(9);
+    expect(next.life.admittedAt).toBe(18);
     await next.close();
   });
 

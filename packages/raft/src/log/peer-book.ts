@@ -182,9 +182,9 @@ export class PeerBook implements StandingStore {
 
   /** A leader admitted this replica with the entry at `index`. */
   admitted(index: number): Promise<void> {
-    assert(index > this.#admittedAt, 'each admission comes with an entry of its own');
     this.#standing = 'takes-part';
-    this.#admittedAt = index;
+    // Each admission comes with an entry of its own, and indexes come again only where a majority lost power (R23).
+    this.#admittedAt = Math.max(index, this.#admittedAt + 1);
     this.onAdmitted();
     return this.#save();
   }
