@@ -60,6 +60,7 @@ describe('planted bugs', () => {
     ['ack-before-sync', 3, 0],
     ['vote-not-synced', 3, 0],
     ['disk-errors-ignored', 10, 0],
+    ['power-cuts-forgotten', 60, 0],
     ['commit-old-term', 1500, 240],
   ];
   it.each(bounds)(

@@ -22,6 +22,24 @@ describe('ValueHistory', () => {
     });
   });
 
+  it('takes an acknowledgement back for what is lost, and for nothing else', () => {
+    const history = new ValueHistory();
+    for (const value of [1, 2, 3]) history.proposed(value, 0);
+    for (const [value, index] of [
+      [1, 5],
+      [2, 6],
+    ] as const) {
+      history.committed(value, index);
+      history.acked(value, index);
+    }
+    history.acked(3, 4);
+    history.lostBehind(5);
+    expect(history).toMatchObject({ ackedIndexMax: 5, losses: 1 });
+    expect(history.finalFault()?.message).toContain('value 3 was acknowledged');
+    // Lost is lost: nobody had it, so it cannot come back.
+    expect(history.committed(2, 7)?.rule).toBe('value-once');
+  });
+
   it.each([
     ['never-proposed', (history: ValueHistory) => history.committed(9, 1)],
     ['never-proposed', (history: ValueHistory) => history.acked(9, 1)],

@@ -29,6 +29,7 @@ export class ValueHistory {
   #refused = 0;
   #unknown = 0;
   #ackedIndexMax = 0;
+  #losses = 0;
 
   get proposedCount(): number {
     return this.#values.size;
@@ -49,6 +50,11 @@ export class ValueHistory {
   /** Highest log index of an acknowledged value: what a linearizable read that starts now must see. */
   get ackedIndexMax(): number {
     return this.#ackedIndexMax;
+  }
+
+  /** How often {@link lostBehind} took something away. */
+  get losses(): number {
+    return this.#losses;
   }
 
   proposed(value: number, nowMs: number): void {
@@ -114,6 +120,15 @@ export class ValueHistory {
       rule: 'refused-value-appeared',
       message: `value ${value} was refused, but entry ${index} holds it`,
     };
+  }
+
+  /** Entries behind `index` are lost, as they may be: whoever was told that they are stored can rely on that no more. */
+  lostBehind(index: number): void {
+    this.#losses++;
+    this.#ackedIndexMax = Math.min(this.#ackedIndexMax, index);
+    for (const record of this.#values.values()) {
+      if (record.index > index && record.outcome === 'acked') record.outcome = 'unknown';
+    }
   }
 
   /** Values without an answer that were proposed before `beforeMs`. */

@@ -27,6 +27,7 @@ export class Cluster<A extends Application = Application> {
   readonly #invariants: readonly Invariant[];
   readonly #random: Prng;
   #ackedIndex = 0;
+  #losses = 0;
 
   constructor(
     world: World,
@@ -60,17 +61,26 @@ export class Cluster<A extends Application = Application> {
             ...around,
             onElected: () => this.nemesis.leaderElected(this.nodes[id]!),
             onDeath: () => this.load.nodeDied(this.nodes[id]!),
+            mayForget: () => this.#mayForget(this.nodes[id]!),
           },
           this.load.host(id),
           random.fork(`node ${id}`),
         ),
     );
-    this.#invariants = createInvariants(world, this.nodes, this.committed);
+    const { flushDiskType, forgetful } = scenario;
+    const mayLose = flushDiskType === 'ASYNC_FLUSH' && forgetful === 'any';
+    const lost = mayLose ? (index: number): void => this.#lostBehind(index) : null;
+    this.#invariants = createInvariants(world, this.nodes, this.committed, lost);
     network.onSend = (message) => {
       for (const invariant of this.#invariants)
         invariant.sent?.(message, this.nodes[message.from]!);
     };
     this.nemesis = new Nemesis(world, random.fork('nemesis'), scenario, this.nodes, network);
+  }
+
+  /** How often committed entries were on no disk any more, as may be with ASYNC_FLUSH. */
+  get losses(): number {
+    return this.#losses;
   }
 
   /** Phase one: everything at once. */
@@ -172,6 +182,21 @@ export class Cluster<A extends Application = Application> {
     for (const invariant of this.#invariants) invariant.acked?.(node, entry);
   }
 
+  /** Whether the node's machine may lose power, with all that its disk does not have. */
+  #mayForget(node: SimNode<A>): boolean {
+    const { forgetful, nodeCount } = this.scenario;
+    if (forgetful === 'any') return true;
+    const others = this.nodes.filter((other) => other !== node && other.hasForgotten);
+    return (others.length + 1) * 2 < nodeCount;
+  }
+
+  #lostBehind(index: number): void {
+    this.#losses++;
+    // Indexes come again.
+    this.#ackedIndex = 0;
+    this.load.lostBehind(index);
+  }
+
   /** What every node has on disk and does not need to start again may go. */
   #compactNext(): void {
     this.world.schedule(this.scenario.compactEveryMs, null, 'compact', () => {
@@ -179,7 +204,7 @@ export class Cluster<A extends Application = Application> {
       let index = this.load.keepFromIndex() - 1;
       for (const node of this.nodes) {
         if (node.driver === null || node.application === null) return;
-        index = Math.min(index, node.application.durableIndex, node.driver.status().durableIndex);
+        index = Math.min(index, node.application.durableIndex, node.durableIndex);
       }
       for (const node of this.nodes) node.compact(index);
     });

@@ -1,6 +1,13 @@
 import { crc32, type Prng } from '@raftmq/base';
-import { ENTRY_HEADER_SIZE_BYTES, entryType, type Entry, type StateMachine } from '@raftmq/raft';
-import { type Application, type ApplicationHost } from './application.js';
+import {
+  ENTRY_HEADER_SIZE_BYTES,
+  entryEnd,
+  entryType,
+  type Entry,
+  type StateMachine,
+} from '@raftmq/raft';
+import { type CommitLog } from '@raftmq/broker-store';
+import { type Application, type ApplicationContext, type ApplicationHost } from './application.js';
 
 /** Applied index and digest, as a checkpoint keeps them across restarts. */
 export interface HashCheckpoint {
@@ -77,7 +84,7 @@ export class HashStateMachine implements StateMachine, Application {
   apply(entry: Entry, results: unknown[] | null): void {
     this.#digest = crc32(entry.frame, this.#digest);
     this.#appliedIndex = entry.index;
-    this.#host.applied({ appliedIndex: entry.index, digest: this.#digest });
+    this.#host.applied({ appliedIndex: entry.index, digest: this.#digest }, entryEnd(entry));
     if (results === null) return;
     for (const value of valuesOf(entry)) {
       results.push({ value, index: entry.index, digest: this.#digest } satisfies ValueResult);
@@ -97,25 +104,37 @@ export class HashStateMachine implements StateMachine, Application {
   async close(): Promise<void> {}
 }
 
-/** Keeps the checkpoint of a machine's hash; a power cut does it no harm. */
+/** Keeps the checkpoint of a machine's hash; a power cut does it no harm, as it is never ahead of the log on disk. */
 export class HashHost implements ApplicationHost<HashStateMachine> {
   checkpoint: HashCheckpoint = { appliedIndex: 0, digest: 0 };
   readonly #random: Prng;
   readonly #checkpointChance: number;
+  readonly #waitsForLog: boolean;
+  #log: CommitLog | null = null;
+  /** Waits until the log is on disk through `logEnd`. */
+  #next: { readonly state: HashCheckpoint; readonly logEnd: number } | null = null;
 
-  constructor(random: Prng, checkpointChance: number) {
+  /** @param waitsForLog entries are applied before a majority has them on disk (ASYNC_FLUSH) */
+  constructor(random: Prng, checkpointChance: number, waitsForLog: boolean) {
     this.#random = random;
     this.#checkpointChance = checkpointChance;
+    this.#waitsForLog = waitsForLog;
   }
 
-  async open(): Promise<HashStateMachine> {
+  async open({ log }: ApplicationContext): Promise<HashStateMachine> {
+    this.#log = log;
+    this.#next = null;
     return new HashStateMachine(this);
   }
 
   powerCut(): void {}
 
   /** @internal */
-  applied(state: HashCheckpoint): void {
-    if (this.#random.chance(this.#checkpointChance)) this.checkpoint = state;
+  applied(state: HashCheckpoint, logEnd: number): void {
+    if (this.#random.chance(this.#checkpointChance)) this.#next = { state, logEnd };
+    if (this.#next === null) return;
+    if (this.#waitsForLog && this.#log!.durablePosition < this.#next.logEnd) return;
+    this.checkpoint = this.#next.state;
+    this.#next = null;
   }
 }

@@ -9,6 +9,8 @@ export interface WatchedNode {
   readonly role: RoleStatus;
   readonly chain: LogChain;
   readonly durable: DurableView;
+  /** Its machine lost power after its log had reached the entry at `index`, with ASYNC_FLUSH: it may be gone. */
+  mayHaveForgotten(index: number): boolean;
   /** Entries `fromIndex` .. `throughIndex` of the log as the process sees it. */
   read(fromIndex: number, throughIndex: number): readonly Entry[];
 }
@@ -54,6 +56,18 @@ export class CommittedHistory {
     let index = this.lastIndex;
     while (index > 0 && this.#seenInTerm[index]! >= term) index--;
     return index;
+  }
+
+  /** The last index through which a log holds what was committed. */
+  heldBy(chain: LogChain): number {
+    let index = Math.min(chain.lastIndex, this.lastIndex);
+    while (chain.at(index) !== null && chain.at(index) !== this.#sums[index]) index--;
+    return index;
+  }
+
+  /** No log holds the entries behind `index` any more: history goes on from there. */
+  loseBehind(index: number): void {
+    for (const list of [this.#sums, this.#digests, this.#seenInTerm]) list.length = index + 1;
   }
 
   /** The next index, applied first by a node that is in `term`. */
@@ -132,15 +146,28 @@ export class LogMatching implements Invariant {
   }
 }
 
-/** Whoever becomes leader has every entry that was committed in an earlier term. */
+/**
+ * Whoever becomes leader has every entry that was committed in an earlier term; but for those that no log of the group
+ * holds any more, where that may be.
+ */
 export class LeaderCompleteness implements Invariant {
   readonly name = 'leader-completeness';
   readonly #world: World;
   readonly #committed: CommittedHistory;
+  readonly #nodes: readonly WatchedNode[];
+  /** Told when entries are gone that no log holds any more; null = that must not be. */
+  readonly #lost: ((throughIndex: number) => void) | null;
 
-  constructor(world: World, committed: CommittedHistory) {
+  constructor(
+    world: World,
+    committed: CommittedHistory,
+    nodes: readonly WatchedNode[],
+    lost: ((throughIndex: number) => void) | null,
+  ) {
     this.#world = world;
     this.#committed = committed;
+    this.#nodes = nodes;
+    this.#lost = lost;
   }
 
   roleChanged(node: WatchedNode, status: RoleStatus): void {
@@ -148,6 +175,13 @@ export class LeaderCompleteness implements Invariant {
     // A late winner of an old term may miss what a later term committed meanwhile: it can commit nothing itself.
     const index = this.#committed.lastIndexBefore(status.term);
     if (index === 0 || node.chain.at(index) === this.#committed.sumAt(index)) return;
+    const held = this.#committed.heldBy(node.chain);
+    const best = Math.max(...this.#nodes.map(({ chain }) => this.#committed.heldBy(chain)));
+    if (this.#lost !== null && held === best) {
+      this.#world.note(node.id, `entries ${held + 1}..${this.#committed.lastIndex} are lost`);
+      this.#committed.loseBehind(held);
+      return this.#lost(held);
+    }
     this.#world.violate(
       this.name,
       `n${node.id} leads in term ${status.term} without the committed entry ${index} (its log ends at ${node.chain.lastIndex})`,
@@ -191,7 +225,10 @@ export class StateMachineSafety implements Invariant {
   }
 }
 
-/** At the instant of an acknowledgement, a majority of disks would keep the entry through a power cut of all nodes. */
+/**
+ * At the instant of an acknowledgement, a majority of disks would keep the entry through a power cut of all nodes; with
+ * ASYNC_FLUSH, a majority has it or had it.
+ */
 export class AckDurability implements Invariant {
   readonly name = 'ack-durability';
   readonly #world: World;
@@ -203,7 +240,9 @@ export class AckDurability implements Invariant {
   }
 
   acked(_node: WatchedNode, entry: Entry): void {
-    const holders = this.#nodes.filter((node) => node.durable.holds(entry)).map((node) => node.id);
+    const holders = this.#nodes
+      .filter((node) => node.durable.holds(entry) || node.mayHaveForgotten(entry.index))
+      .map((node) => node.id);
     if (holders.length * 2 > this.#nodes.length) return;
     this.#world.violate(
       this.name,
@@ -272,12 +311,13 @@ export function createInvariants(
   world: World,
   nodes: readonly WatchedNode[],
   committed: CommittedHistory,
+  lost: ((throughIndex: number) => void) | null,
 ): readonly Invariant[] {
   return [
     new ElectionSafety(world),
     new LeaderAppendOnly(world),
     new LogMatching(world),
-    new LeaderCompleteness(world, committed),
+    new LeaderCompleteness(world, committed, nodes, lost),
     new StateMachineSafety(world, committed),
     new AckDurability(world, nodes),
     new EffectsAfterSync(world),

@@ -22,6 +22,8 @@ export interface Load<A extends Application = Application> {
   nodeDied(node: SimNode<A>): void;
   /** The next entry of the one committed history, with the results of its records. */
   committed(entry: Entry, results: readonly unknown[]): void;
+  /** Acknowledged or not, the committed entries behind `index` are on no disk any more, and others may take their place. */
+  lostBehind(index: number): void;
   /** Entries from here on must stay in every log, whatever the state was saved with. */
   keepFromIndex(): number;
   /** Whether the state is summed up right after the entry with this index. */

@@ -1,6 +1,7 @@
-import { errorText, silentLogger, type Prng } from '@raftmq/base';
+import { errorText, silentLogger, type Disk, type Prng } from '@raftmq/base';
 import { CommitLog } from '@raftmq/broker-store';
 import {
+  BootManifest,
   FileHardStateStore,
   RaftDriver,
   type Entry,
@@ -16,6 +17,7 @@ import { type CommittedHistory, type Invariant, type WatchedNode } from './invar
 import { LogChain } from './log-chain.js';
 import { type SimNetwork } from './network.js';
 import { HastyHardStateStore, HastyLog, type Plant } from './plants.js';
+import { Power } from './power.js';
 import { type Scenario } from './scenario.js';
 import { WatchedLog } from './watched-log.js';
 import { WatchedMachine } from './watched-machine.js';
@@ -37,6 +39,8 @@ export interface NodeSurroundings {
   readonly digestAt: (index: number) => boolean;
   /** A node became leader. */
   readonly onElected: (node: SimNode) => void;
+  /** Whether the machine may lose what it acknowledged and its disk does not have (ASYNC_FLUSH). */
+  readonly mayForget: () => boolean;
   /** A process ended, and with it everyone who waited for it. */
   readonly onDeath: (node: SimNode) => void;
 }
@@ -58,6 +62,8 @@ export class SimNode<A extends Application = Application> implements WatchedNode
   #log: CommitLog | null = null;
   #application: A | null = null;
   #firstLogIndex = 1;
+  #manifest: BootManifest | null = null;
+  readonly #power = new Power();
   #diskErrorPlanned = false;
   #stopping = false;
   #keepUp = false;
@@ -117,6 +123,27 @@ export class SimNode<A extends Application = Application> implements WatchedNode
     return this.#firstLogIndex;
   }
 
+  /** Entries through here survive a power cut. */
+  get durableIndex(): number {
+    const [log, driver] = [this.#log!, this.#driver!];
+    const written = driver.status().durableIndex;
+    if (!this.#acknowledgesUnsynced || log.durablePosition >= log.endPosition) return written;
+    return Math.min(written, log.indexAt(log.durablePosition) - 1);
+  }
+
+  /** See {@link Power.hasForgotten}. */
+  get hasForgotten(): boolean {
+    return this.#power.hasForgotten(this.chain, this.#around.committed);
+  }
+
+  mayHaveForgotten(index: number): boolean {
+    return this.#power.mayHaveForgotten(index);
+  }
+
+  get #acknowledgesUnsynced(): boolean {
+    return this.#around.scenario.flushDiskType === 'ASYNC_FLUSH';
+  }
+
   /** Up, and not on its way down. */
   get serving(): boolean {
     return this.#driver !== null && !this.#stopping;
@@ -156,9 +183,12 @@ export class SimNode<A extends Application = Application> implements WatchedNode
     this.#die('kill', true);
   }
 
-  /** The machine loses power; see {@link Scenario.flushDiskType}. */
+  /** The machine loses power; see {@link Scenario.forgetful}. */
   powerCut(): void {
-    if (this.#around.scenario.flushDiskType === 'ASYNC_FLUSH') return this.kill();
+    if (this.#acknowledgesUnsynced) {
+      if (!this.#around.mayForget()) return this.kill();
+      this.#power.cut(this.chain);
+    }
     if (this.#life !== null) this.#die('power cut', false);
     this.disk.powerCut();
     this.#host.powerCut();
@@ -191,6 +221,8 @@ export class SimNode<A extends Application = Application> implements WatchedNode
       await driver.stop();
       await application.close();
       await log.close();
+      this.#manifest?.flushed();
+      await this.#manifest?.close();
       if (life.alive) this.#die('stopped', true);
     };
     stopped().catch((error: unknown) => {
@@ -218,14 +250,15 @@ export class SimNode<A extends Application = Application> implements WatchedNode
     const clock = new SimClock(world, life, this.skew, this.#random.integer(0, 1_000_000));
     const disk = this.disk.attach(life);
     const logger = silentLogger;
+    const manifest = this.#acknowledgesUnsynced ? await this.#openManifest(disk) : null;
     const log = await CommitLog.open({
       disk,
       directory: `${this.#directory}/commitlog`,
       config: {
         segmentSizeBytes: scenario.segmentSizeBytes,
         flushDiskType: scenario.flushDiskType,
-        flushIntervalMs: 200,
-        flushBytes: 4096,
+        flushIntervalMs: scenario.flushIntervalMs,
+        flushBytes: scenario.flushBytes,
         cacheBytes: scenario.cacheBytes,
         retentionMs: 72 * 3_600_000,
         retentionBytes: 0,
@@ -240,8 +273,10 @@ export class SimNode<A extends Application = Application> implements WatchedNode
       logger,
     });
     this.chain.rebuild(log, this.#around.committed.sumAt(log.firstIndex - 1));
+    this.#power.seen();
     for (const invariant of this.#around.invariants()) invariant.booted?.(this);
     this.#log = log;
+    this.#manifest = manifest;
     const application = await this.#host.open({
       life,
       clock,
@@ -265,6 +300,7 @@ export class SimNode<A extends Application = Application> implements WatchedNode
         this.#appending(entries),
       ),
       hardState: plant === 'vote-not-synced' ? new HastyHardStateStore(hardState) : hardState,
+      ...(manifest === null || plant === 'power-cuts-forgotten' ? {} : { memory: manifest }),
       transport: network.transport(life),
       stateMachine: machine,
       clock,
@@ -278,6 +314,20 @@ export class SimNode<A extends Application = Application> implements WatchedNode
     application.attach(driver);
     await driver.start();
     application.started();
+  }
+
+  #openManifest(disk: Disk): Promise<BootManifest> {
+    return BootManifest.open({
+      disk,
+      directory: `${this.#directory}/raft`,
+      logger: silentLogger,
+      isKnown: this.chain.lastIndex > 0,
+      bootId: this.#power.bootId,
+      unsynced: true,
+      trustLog: false,
+      // After a disk error the machine is started anew, or what is left is written again.
+      mark: () => undefined,
+    });
   }
 
   #applied(entry: Entry, results: readonly unknown[], digest: string): void {
@@ -316,6 +366,7 @@ export class SimNode<A extends Application = Application> implements WatchedNode
   /** The process cannot go on: because of a planned disk error, or because `invariant` does not hold. */
   #failed(invariant: string, error: unknown): void {
     if (!this.#diskErrorPlanned) return this.#broken(invariant, error);
+    this.#manifest?.diskFailed(error);
     if (this.#around.plant === 'disk-errors-ignored') return;
     this.#around.world.note(this.id, `dies of a disk error: ${errorText(error)}`);
     // The kernel may show bytes that the disk does not have: the machine is rebooted before the process comes back.
@@ -339,6 +390,7 @@ export class SimNode<A extends Application = Application> implements WatchedNode
     this.#application = null;
     this.#firstLogIndex = this.#log?.firstIndex ?? this.#firstLogIndex;
     this.#log = null;
+    this.#manifest = null;
     this.#stopping = false;
     this.#diskErrorPlanned = false;
     this.role = IDLE;

@@ -15,6 +15,10 @@ export const plants = {
     workload: 'raft',
     what: 'a leader commits entries of earlier terms by counting replicas',
   },
+  'power-cuts-forgotten': {
+    workload: 'raft',
+    what: 'with ASYNC_FLUSH, a replica whose machine lost power votes as if it had lost nothing',
+  },
   'disk-errors-ignored': {
     workload: 'raft',
     what: 'a process goes on after a write or a sync of its disk failed',

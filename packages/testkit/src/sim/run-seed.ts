@@ -33,6 +33,8 @@ export interface RunResult {
   readonly hash: number;
   readonly faultsInjected: number;
   readonly entriesCommitted: number;
+  /** How often committed entries were lost, as may be where many machines lose power (ASYNC_FLUSH). */
+  readonly losses: number;
   readonly valuesAcked: number;
   readonly readsServed: number;
 }
@@ -103,6 +105,7 @@ async function run<A extends Application>(
     hash: world.hash,
     faultsInjected: cluster.nemesis.injected,
     entriesCommitted: cluster.committed.lastIndex,
+    losses: cluster.losses,
     valuesAcked: acked,
     readsServed: reads,
   };

@@ -25,15 +25,6 @@ export const faultKinds = [
 export const diskFaultKinds = ['write-error', 'disk-full', 'slow-sync'] as const;
 export type FaultKind = (typeof faultKinds)[number] | (typeof diskFaultKinds)[number];
 
-/** Not to be had with ASYNC_FLUSH, where a machine that loses power may lose what others count on. */
-const POWER_FAULTS: ReadonlySet<FaultKind> = new Set<FaultKind>([
-  'power-cut',
-  'power-cut-all',
-  'sync-error',
-  'write-error',
-  'disk-full',
-]);
-
 /** Everything one seed decides before its first event. */
 export interface Scenario {
   readonly seed: number;
@@ -43,8 +34,14 @@ export interface Scenario {
   readonly driver: Partial<RaftDriverConfig>;
   readonly network: NetworkTimes;
   readonly disk: DiskTimes;
-  /** With ASYNC_FLUSH machines keep their power: processes die as often as ever. */
   readonly flushDiskType: 'SYNC_FLUSH' | 'ASYNC_FLUSH';
+  /**
+   * With ASYNC_FLUSH, how many machines may be without what they had acknowledged at any one time: as long as it is a
+   * minority, nothing is ever lost. A machine that would be one too many keeps its power, and only its process dies.
+   */
+  readonly forgetful: 'minority' | 'any';
+  readonly flushIntervalMs: number;
+  readonly flushBytes: number;
   readonly segmentSizeBytes: number;
   readonly cacheBytes: number;
   readonly faults: readonly FaultKind[];
@@ -113,7 +110,7 @@ export function drawScenario(seed: number, random: Prng): Scenario {
   const faults = [
     ...faultKinds.filter(() => random.chance(0.5)),
     ...diskFaultKinds.filter(() => more.chance(0.2)),
-  ].filter((kind) => flushDiskType === 'SYNC_FLUSH' || !POWER_FAULTS.has(kind));
+  ];
   const proposalTimeoutMs = unitMs * random.pick([3, 10, 20]);
   const network = drawNetwork(unitMs, random);
   // 1 makes every entry a request of its own, and catching up slow: then little may pile up.
@@ -157,6 +154,7 @@ export function drawScenario(seed: number, random: Prng): Scenario {
     network,
     disk: drawDisk(unitMs, random),
     flushDiskType,
+    ...drawFlush(flushDiskType, random.fork('power')),
     segmentSizeBytes: random.pick([6, 20, 100]) * Math.max(600, recordBytesMax),
     cacheBytes: random.pick([1024, 65_536]),
     faults,
@@ -178,6 +176,16 @@ export function drawScenario(seed: number, random: Prng): Scenario {
     wallJumpsMs: [-3_600_000, 3_600_000, 1_000],
   };
   return isContested ? contested(scenario, unitMs, random) : scenario;
+}
+
+function drawFlush(
+  flushDiskType: Scenario['flushDiskType'],
+  random: Prng,
+): Pick<Scenario, 'forgetful' | 'flushIntervalMs' | 'flushBytes'> {
+  const forgetful = random.chance(0.4) ? 'any' : 'minority';
+  if (flushDiskType === 'SYNC_FLUSH') return { forgetful, flushIntervalMs: 200, flushBytes: 4096 };
+  const flushIntervalMs = random.pick([20, 200, 2000]);
+  return { forgetful, flushIntervalMs, flushBytes: random.pick([4096, 65_536]) };
 }
 
 function drawNetwork(unitMs: number, random: Prng): NetworkTimes {

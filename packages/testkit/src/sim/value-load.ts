@@ -57,7 +57,9 @@ export class ValueLoad implements Load<HashStateMachine> {
   }
 
   host(node: number): HashHost {
-    return new HashHost(this.#random.fork(`host ${node}`), this.#scenario.checkpointChance);
+    const { checkpointChance, flushDiskType } = this.#scenario;
+    const waitsForLog = flushDiskType === 'ASYNC_FLUSH';
+    return new HashHost(this.#random.fork(`host ${node}`), checkpointChance, waitsForLog);
   }
 
   keepFromIndex(): number {
@@ -109,6 +111,10 @@ export class ValueLoad implements Load<HashStateMachine> {
 
   committed(entry: Entry): void {
     for (const value of valuesOf(entry)) this.#check(this.history.committed(value, entry.index));
+  }
+
+  lostBehind(index: number): void {
+    this.history.lostBehind(index);
   }
 
   /** One more value has to be acknowledged: tried again and again, as leadership may still move. */
@@ -196,12 +202,13 @@ export class ValueLoad implements Load<HashStateMachine> {
 
   #read(node: HashNode): void {
     const { life } = node;
-    const mustSee = this.history.ackedIndexMax;
+    const { ackedIndexMax: mustSee, losses } = this.history;
     node.driver!.readIndex().then(
       (index) => {
         if (life === null || !life.alive) return;
         this.#reads++;
         const applied = node.application?.appliedIndex ?? index;
+        if (losses !== this.history.losses) return;
         if (index >= mustSee && applied >= index) return;
         this.#world.report(
           'linearizable-read',

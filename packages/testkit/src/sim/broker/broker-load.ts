@@ -132,6 +132,10 @@ export class BrokerLoad implements Load<BrokerApplication> {
     this.watch.referee.entry(entry, results);
   }
 
+  lostBehind(): void {
+    this.#world.violate('acked-message-lost', 'a minority lost power, and a majority lost entries');
+  }
+
   async finish(_leader: () => BrokerNode | null, within: Within): Promise<string | null> {
     const sent = (): boolean =>
       this.#administrator!.ready && this.#producers.every((producer) => producer.ended);

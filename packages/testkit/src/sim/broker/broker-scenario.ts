@@ -189,6 +189,8 @@ function sqlFilter(tags: readonly string[] | null): MessageFilter {
 function clusterOf(base: Scenario, unitMs: number, random: Prng): Scenario {
   return {
     ...base,
+    // Clients of a group that lost acknowledged messages could be promised nothing.
+    forgetful: 'minority',
     core: {
       ...base.core,
       maxUncommittedBytes: Math.max(65_536, base.core.maxUncommittedBytes!),
