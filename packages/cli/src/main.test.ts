@@ -250,29 +250,25 @@ describe('administration', () => {
   });
 
   test('raft status has the shape that scripts rely on', async () => {
-    fake.raft = [
-      {
-        group: 'broker-a',
-        term: 3,
-        leader: 1,
-        replicas: [
-          {
-            id: 0,
-            role: 'follower',
-            up: true,
-            lastIndex: 10,
-            commitIndex: 10,
-            appliedIndex: 10,
-            digest: 'd',
-          },
-        ],
-      },
-    ];
+    const replica = {
+      id: 0,
+      role: 'follower',
+      up: true,
+      lastIndex: 10,
+      commitIndex: 10,
+      appliedIndex: 10,
+      digest: 'd',
+    };
+    const group = { group: 'broker-a', term: 3, leader: 1, replicas: [replica] };
+    fake.raft = [group];
     expect((await run('raft status --json')).data).toBe(
       '{"groups":[{"group":"broker-a","term":3,"leader":1,"replicas":[{"id":0,"role":"follower",' +
         '"up":true,"lastIndex":10,"commitIndex":10,"appliedIndex":10,"digest":"d"}]}]}',
     );
     expect((await run('raft status')).data.split('\n')).toHaveLength(2);
+    fake.raft = [{ ...group, replicas: [{ ...replica, recovery: 'forgetful' }] }];
+    expect((await run('raft status')).data).toContain('follower (recovering: forgetful)');
+    expect((await run('raft status --json')).data).toContain('"recovery":"forgetful"');
   });
 
   test('raft transfer', async () => {

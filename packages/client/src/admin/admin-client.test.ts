@@ -70,6 +70,7 @@ class FakeCluster {
         group: 'broker-a',
         nodeId,
         role: nodeId === 1 ? 'leader' : 'follower',
+        recovery: nodeId === 1 ? 'none' : 'forgetful',
         // Node 0 was cut off and still believes in an older leader.
         term: nodeId === 1 ? 3 : 2,
         leaderId: nodeId === 1 ? 1 : 0,
@@ -133,7 +134,7 @@ describe('AdminClient', () => {
         term: 3,
         leader: 1,
         replicas: [
-          expect.objectContaining({ id: 0, role: 'follower', up: true }),
+          expect.objectContaining({ id: 0, role: 'follower', up: true, recovery: 'forgetful' }),
           {
             id: 1,
             role: 'leader',

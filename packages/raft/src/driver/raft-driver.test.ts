@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { isMqError, MqError } from '@raftmq/base';
 import { ENTRY_HEADER_SIZE_BYTES, entryType } from '../core/entry.js';
+import { type MemoryStore } from '../ports.js';
 import { Group, TestProposal, type Member } from './testing/group.js';
 
 const codeOf = (promise: Promise<unknown>): Promise<string> =>
@@ -456,5 +457,63 @@ describe('RaftDriver: roles, reads and time', () => {
     await stopping;
     await leader.driver.stop();
     expect(stopped).toBe(true);
+  });
+});
+
+describe('RaftDriver: after a power cut', () => {
+  class TestMemory implements MemoryStore {
+    forgetful: boolean;
+    fails = false;
+
+    constructor(forgetful: boolean) {
+      this.forgetful = forgetful;
+    }
+
+    async remembers(): Promise<void> {
+      if (this.fails) throw new Error('EIO');
+      this.forgetful = false;
+    }
+  }
+
+  const start = async (forgetful: readonly boolean[]): Promise<[Group, TestMemory[]]> => {
+    const memories = forgetful.map((each) => new TestMemory(each));
+    const group = new Group(forgetful.length, {}, undefined, [], memories);
+    for (const { driver } of group.members) await driver.start();
+    return [group, memories];
+  };
+  const byAll = (group: Group): number[] =>
+    group.members.map(({ driver }) => driver.probe.electionsByAll);
+
+  it('a forgetful replica is brought up to date by the leader that the others elect', async () => {
+    const [group, memories] = await start([false, true, false]);
+    expect(group.members[1]!.driver.status().recovery).toBe('forgetful');
+    await group.pass(4000);
+    expect(group.members.map(({ driver }) => driver.status().recovery)).toEqual(
+      Array(3).fill('none'),
+    );
+    expect(memories[1]!.forgetful).toBe(false);
+    expect(byAll(group)).toEqual([0, 0, 0]);
+  });
+
+  it('a majority of them waits for the last replica, and what that may have cost is counted', async () => {
+    const [group, memories] = await start([true, true, false]);
+    group.cut.add(2);
+    await group.pass(10_000);
+    expect(group.members.some(({ driver }) => driver.role.role === 'leader')).toBe(false);
+    expect(memories[0]!.forgetful).toBe(true);
+    group.cut.clear();
+    await group.pass(8000);
+    expect(group.leader().driver.role.writable).toBe(true);
+    expect(memories.map(({ forgetful }) => forgetful)).toEqual([false, false, false]);
+    expect(byAll(group).reduce((sum, count) => sum + count)).toBe(1);
+  });
+
+  it('stops when it cannot note that it takes part again', async () => {
+    const memory = new TestMemory(true);
+    memory.fails = true;
+    const group = new Group(1, {}, undefined, [], [memory]);
+    await group.members[0]!.driver.start();
+    await group.pass(1000);
+    expect(group.members[0]!.fatals).toHaveLength(1);
   });
 });

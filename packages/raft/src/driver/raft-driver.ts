@@ -21,6 +21,7 @@ import { countRejected, countRole, createRaftProbe, type RaftProbe } from './pro
 import { PROPOSAL_SIZE_BYTES_MAX, ProposalQueue } from './proposal-queue.js';
 import { type RaftDriverOptions, type RaftStatus } from './raft-driver-options.js';
 import { ReadRequests } from './read-requests.js';
+import { Recovery } from './recovery.js';
 import { loopScheduler, type Scheduler } from './scheduler.js';
 import { raftDriverConfig, type RaftDriverConfig } from './settings.js';
 import { Transfer } from './transfer.js';
@@ -55,6 +56,7 @@ export class RaftDriver {
   readonly #transfer = new Transfer();
   readonly #applier: Applier;
   readonly #disk: DiskWork;
+  readonly #recovery: Recovery;
   readonly #inputs = new RingQueue<Input>();
 
   #state: State = 'new';
@@ -91,6 +93,15 @@ export class RaftDriver {
       clock,
       applySliceBytes,
       applySliceMs,
+    });
+    this.#recovery = new Recovery({
+      standing: options.standing,
+      memory: options.memory,
+      logger: options.logger,
+      probe,
+      peers: options.voters.filter((voter) => voter !== options.id),
+      isConnected: (peer) => options.transport.isConnected(peer),
+      failed: (error) => this.#fail(error),
     });
     this.#disk = new DiskWork({
       log,
@@ -289,10 +300,9 @@ export class RaftDriver {
     const core = this.#core!;
     const effects: Effects = core.step(input, nowMs, this.#clock.wallMs());
     this.#committedThrough = effects.committedThrough;
-    const { appends, sendNow, reads, admittedAt, remembers } = effects;
+    const { appends, sendNow, reads } = effects;
     if (appends.length > 0) this.#checkApplied(appends[0]!.index, core.role === 'leader');
-    if (admittedAt !== null) this.#admitted(admittedAt);
-    if (remembers) this.#remembers();
+    this.#recovery.stepped(effects);
     if (effects.roleChanged) this.#publishRole(core);
     this.#disk.carryOut(effects, core.term);
     if (sendNow.length > 0) this.#send(sendNow);
@@ -314,27 +324,6 @@ export class RaftDriver {
       `the group writes entry ${index} anew, which this replica has applied already, through entry ${appliedIndex}: a majority lost ` +
         'acknowledged entries. Remove the state directory of this replica, it is made again from the log; when the log no ' +
         'longer has its beginning, start this replica with an empty data directory.',
-    );
-  }
-
-  #admitted(index: number): void {
-    this.#options.logger.info({ index }, 'a leader admitted this replica: it takes part again');
-    this.#options.standing?.admitted(index).catch((error: unknown) => this.#fail(error));
-  }
-
-  #remembers(): void {
-    const { memory, logger } = this.#options;
-    if (memory?.forgetful !== true) return;
-    logger.info({}, 'the log has again what this replica acknowledged: it takes part');
-    memory.remembers().catch((error: unknown) => this.#fail(error));
-  }
-
-  #ledByAll(): void {
-    this.probe.electionsByAll++;
-    this.#options.logger.error(
-      { lastIndex: this.#log.lastIndex },
-      'too many replicas lost power before their last flush: the longest log that is left leads, and messages that were ' +
-        'acknowledged in the moments before may be lost',
     );
   }
 
@@ -434,7 +423,7 @@ export class RaftDriver {
     const now: RoleStatus = { role, term, leaderId, writable };
     this.#role = now;
     countRole(this.probe, before, now);
-    if (role === 'leader' && before.role !== 'leader' && core.electedByAll) this.#ledByAll();
+    if (role !== before.role) this.#recovery.roleChanged(core, this.#clock.monotonicMs());
     this.#options.logger.info({ ...now }, 'role changed');
     if (before.role === 'leader' && (role !== 'leader' || term !== before.term)) {
       // Same term: nobody took over, the majority went away (R30). None of these was sealed, so none can commit.

@@ -5,6 +5,7 @@ import { type HardState, type Message, type NodeId } from '../../core/types.js';
 import {
   type HardStateStore,
   type LogStorage,
+  type MemoryStore,
   type Proposal,
   type RejectReason,
   type RoleStatus,
@@ -187,10 +188,14 @@ export class Group {
     saved: HardState = { term: 0, votedFor: null },
     /** Last index that the state of each member has seen; the others begin at 0. */
     applied: readonly number[] = [],
+    /** What each member knows of power cuts; the others never had any. */
+    memories: readonly MemoryStore[] = [],
   ) {
     const voters = Array.from({ length: size }, (_, id) => id);
     for (const id of voters)
-      this.members.push(this.#member(id, voters, config, saved, applied[id] ?? 0));
+      this.members.push(
+        this.#member(id, voters, config, saved, applied[id] ?? 0, memories[id] ?? null),
+      );
   }
 
   get nowMs(): number {
@@ -271,6 +276,7 @@ export class Group {
     config: Partial<RaftDriverConfig>,
     saved: HardState,
     applied: number,
+    memory: MemoryStore | null,
   ): Member {
     const log = new HeldLog(new HeldDisk());
     const votes = new HeldDisk();
@@ -295,6 +301,7 @@ export class Group {
       config,
       log,
       hardState,
+      ...(memory === null ? {} : { memory }),
       transport,
       stateMachine: machine,
       clock: {
