@@ -132,6 +132,8 @@ export class Nemesis {
           this.#later(this.#lengthMs(), () => node.boot());
         }
         return;
+      case 'power-cut-behind':
+        return this.#cutPowerBehind(lengthMs);
       case 'clean-restart':
         victim.stopCleanly();
         return this.#later(lengthMs, () => this.#restart(victim));
@@ -171,6 +173,32 @@ export class Nemesis {
       case 'wall-jump':
         return this.#jump(victim);
     }
+  }
+
+  /**
+   * Some followers fall behind; then another one loses power, and comes back, while the leader is cut off for a while: what
+   * the leader still has, the others must not forget.
+   */
+  #cutPowerBehind(lengthMs: number): void {
+    const leader = this.#leader();
+    if (leader === null) return;
+    const unitMs = this.#scenario.core.electionTimeoutMinMs!;
+    const soonMs = (): number => this.#random.next() * unitMs;
+    const others = this.#nodes.filter((node) => node !== leader);
+    const [victim] = others.splice(this.#random.integer(0, others.length - 1), 1);
+    const behindMs = soonMs() * 2;
+    this.#partition(others.slice(0, Math.ceil(this.#nodes.length / 2) - 1), behindMs);
+    this.#later(behindMs, () => {
+      victim!.powerCut();
+      this.#later(soonMs() / 4, () => victim!.boot());
+      this.#later(soonMs(), () => this.#partition([leader], lengthMs));
+      // What it may have forgotten it must not forget with the next process.
+      if (!this.#random.chance(0.5)) return;
+      this.#later(soonMs(), () => {
+        victim!.kill();
+        victim!.boot();
+      });
+    });
   }
 
   #jump({ skew }: SimNode): void {

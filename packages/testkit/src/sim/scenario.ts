@@ -23,7 +23,10 @@ export const faultKinds = [
 
 /** Drawn apart from the others, so that seeds of before keep what they had. */
 export const diskFaultKinds = ['write-error', 'disk-full', 'slow-sync'] as const;
-export type FaultKind = (typeof faultKinds)[number] | (typeof diskFaultKinds)[number];
+/** The schedule that ASYNC_FLUSH has to fear: drawn where it is on. */
+export const flushFaultKinds = ['power-cut-behind'] as const;
+export type FaultKind =
+  (typeof faultKinds)[number] | (typeof diskFaultKinds)[number] | (typeof flushFaultKinds)[number];
 
 /** Everything one seed decides before its first event. */
 export interface Scenario {
@@ -106,10 +109,12 @@ export function drawScenario(seed: number, random: Prng): Scenario {
   const heartbeatIntervalMs = unitMs / 10;
   const leaseMs = unitMs * 0.9;
   const more = random.fork('more');
+  const power = random.fork('power');
   const flushDiskType = more.chance(0.15) ? 'ASYNC_FLUSH' : 'SYNC_FLUSH';
   const faults = [
     ...faultKinds.filter(() => random.chance(0.5)),
     ...diskFaultKinds.filter(() => more.chance(0.2)),
+    ...flushFaultKinds.filter(() => flushDiskType === 'ASYNC_FLUSH' && power.chance(0.6)),
   ];
   const proposalTimeoutMs = unitMs * random.pick([3, 10, 20]);
   const network = drawNetwork(unitMs, random);
@@ -154,7 +159,7 @@ export function drawScenario(seed: number, random: Prng): Scenario {
     network,
     disk: drawDisk(unitMs, random),
     flushDiskType,
-    ...drawFlush(flushDiskType, random.fork('power')),
+    ...drawFlush(flushDiskType, power),
     segmentSizeBytes: random.pick([6, 20, 100]) * Math.max(600, recordBytesMax),
     cacheBytes: random.pick([1024, 65_536]),
     faults,
