@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { eventually, raftmq } from '@raftmq/testkit';
 
 /* The built program as a process: its exit codes, its one line on stdout, its one line of complaint. */
 
@@ -113,3 +114,38 @@ test('help and the effective settings go to stdout', async () => {
   const help = await run('--help').ended;
   expect([help.code, help.stdout.includes('--grpc-port')]).toEqual([0, true]);
 }, 30_000);
+
+test('a process whose disk fails says so to the next one, which takes it that entries are missing', async () => {
+  const flags = ['--flush-disk-type', 'ASYNC_FLUSH', '--segment-size-bytes', '1MiB'];
+  const first = run(...serving('failing'), ...flags);
+  const { grpcPort } = JSON.parse(await first.line) as { grpcPort: number };
+  const endpoint = ['--endpoints', `127.0.0.1:${grpcPort}`];
+  // Without its directory the log cannot begin its next segment.
+  const log = join(directory, 'failing', 'commitlog');
+  await rename(log, `${log}-away`);
+  const load = ['--size', '4096', '--batch', '50', '--concurrency', '2', '--duration', '3s'];
+  await raftmq(['topic', 'create', 'Failing', ...endpoint], 20_000);
+  await raftmq(['bench', 'produce', '--topic', 'Failing', ...load, ...endpoint], 20_000);
+  expect((await first.ended).code).toBe(1);
+  const marker = join(directory, 'failing', 'raft', 'disk-failed');
+  expect(await readFile(marker, 'utf8')).toMatch(/commit log.*ENOENT/);
+
+  await rename(`${log}-away`, log);
+  const second = run(...serving('failing'), ...flags);
+  const { metricsPort } = JSON.parse(await second.line) as { metricsPort: number };
+  expect(existsSync(marker)).toBe(false);
+  const metrics = async (): Promise<string> =>
+    (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
+  const elected = /raftmq_raft_elections_by_all_total\{[^}]*\} 1/;
+  // A group of one has nobody to ask.
+  await eventually(async () => elected.test(await metrics()), 10_000, 'it leads again');
+  second.child.kill('SIGTERM');
+  expect((await second.ended).code).toBe(0);
+
+  const third = run(...serving('failing'), ...flags);
+  const ready = JSON.parse(await third.line) as { metricsPort: number };
+  const answer = await fetch(`http://127.0.0.1:${ready.metricsPort}/metrics`);
+  expect(await answer.text()).toMatch(/raftmq_raft_elections_by_all_total\{[^}]*\} 0/);
+  third.child.kill('SIGTERM');
+  expect((await third.ended).code).toBe(0);
+}, 60_000);
