@@ -55,8 +55,8 @@ export class Recovery {
     this.#options.probe.electionsByAll++;
     this.#options.logger.error(
       { lastIndex: core.lastIndex },
-      'too many replicas lost power before their last flush: the longest log that is left leads, and messages that were ' +
-        'acknowledged in the moments before may be lost',
+      'too many replicas lost power, or had a disk error, before their last flush: the best log that is left leads, and ' +
+        'messages that were acknowledged in the moments before may be lost',
     );
   }
 
