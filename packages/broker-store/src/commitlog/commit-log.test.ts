@@ -294,7 +294,7 @@ describe('ASYNC_FLUSH', () => {
     void log.append(makeEntries({ count: 1, term: 2, payloadBytes: 9 }));
     const again = makeEntries({ count: 1, term: 3 });
     void log.append(again);
-    expect(log.endPosition).toBe(log.durablePosition);
+    expect(log.durablePosition).toBeLessThan(log.endPosition);
     disk.notes.length = 0;
     await log.makeDurable();
     expect(disk.notes.slice(-2)).toEqual(['write 0', 'sync 0']);

@@ -76,6 +76,8 @@ export class LogWriter {
   /** Position up to which the active segment is written, and up to which it is durable. */
   #writtenEnd: number;
   #durableEnd: number;
+  /** Cuts that are not done yet begin here; Infinity without one. */
+  #cutFrom = Infinity;
   #busy = false;
   #run: Promise<void> = Promise.resolve();
   /** A roll, a cut or a sync is on its way: no flush beside it. */
@@ -97,14 +99,15 @@ export class LogWriter {
     return this.#failure;
   }
 
-  /** Everything below this position is durable. */
+  /** Everything below this position is durable, also of what replaces a tail whose cut is still under way. */
   get durableEnd(): number {
-    return this.#durableEnd;
+    return Math.min(this.#durableEnd, this.#cutFrom);
   }
 
   enqueue(operation: WriteOperation | CutOperation | SyncOperation): void {
     assert(this.#failure === null && !this.#closed, 'a failed or closed log takes no operations');
     if (operation.kind === 'write') this.counters.pendingBytes += operation.sizeBytes;
+    else if (operation.kind === 'cut') this.#cutFrom = Math.min(this.#cutFrom, operation.position);
     this.#operations.push(operation);
     this.#start();
   }
@@ -282,14 +285,17 @@ export class LogWriter {
       'new commit log segment',
     );
     // With a cut on its way the readers' view may be shorter than the file. Start-up makes a missing index again.
-    if (!this.#cutPending()) old.sidecarWork = storeSidecar(disk, directory, old, terms, logger);
+    if (this.#cutFrom === Infinity) old.sidecarWork = storeSidecar(disk, directory, old, terms, logger);
   }
 
-  #cutPending(): boolean {
+  /** Where the first of the cuts that wait begins; Infinity without one. */
+  #waitingCut(): number {
+    let position = Infinity;
     for (let i = 0; i < this.#operations.size; i++) {
-      if (this.#operations.at(i)?.kind === 'cut') return true;
+      const operation = this.#operations.at(i);
+      if (operation?.kind === 'cut') position = Math.min(position, operation.position);
     }
-    return false;
+    return position;
   }
 
   async #cut({ keep, position, dropped }: CutOperation): Promise<void> {
@@ -326,6 +332,7 @@ export class LogWriter {
     this.#active = keep;
     this.#writtenEnd = position;
     this.#durableEnd = position;
+    this.#cutFrom = this.#waitingCut();
     logger.info(
       { file: keep.path, position, segmentsRemoved: dropped.length },
       'conflicting tail of the commit log cut off',

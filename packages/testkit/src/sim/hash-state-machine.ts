@@ -109,16 +109,13 @@ export class HashHost implements ApplicationHost<HashStateMachine> {
   checkpoint: HashCheckpoint = { appliedIndex: 0, digest: 0 };
   readonly #random: Prng;
   readonly #checkpointChance: number;
-  readonly #waitsForLog: boolean;
   #log: CommitLog | null = null;
   /** Waits until the log is on disk through `logEnd`. */
   #next: { readonly state: HashCheckpoint; readonly logEnd: number } | null = null;
 
-  /** @param waitsForLog entries are applied before a majority has them on disk (ASYNC_FLUSH) */
-  constructor(random: Prng, checkpointChance: number, waitsForLog: boolean) {
+  constructor(random: Prng, checkpointChance: number) {
     this.#random = random;
     this.#checkpointChance = checkpointChance;
-    this.#waitsForLog = waitsForLog;
   }
 
   async open({ log }: ApplicationContext): Promise<HashStateMachine> {
@@ -133,7 +130,8 @@ export class HashHost implements ApplicationHost<HashStateMachine> {
   applied(state: HashCheckpoint, logEnd: number): void {
     if (this.#random.chance(this.#checkpointChance)) this.#next = { state, logEnd };
     if (this.#next === null) return;
-    if (this.#waitsForLog && this.#log!.durablePosition < this.#next.logEnd) return;
+    // What a majority has on disk, this disk may still lack.
+    if (this.#log!.durablePosition < this.#next.logEnd) return;
     this.checkpoint = this.#next.state;
     this.#next = null;
   }

@@ -57,9 +57,7 @@ export class ValueLoad implements Load<HashStateMachine> {
   }
 
   host(node: number): HashHost {
-    const { checkpointChance, flushDiskType } = this.#scenario;
-    const waitsForLog = flushDiskType === 'ASYNC_FLUSH';
-    return new HashHost(this.#random.fork(`host ${node}`), checkpointChance, waitsForLog);
+    return new HashHost(this.#random.fork(`host ${node}`), this.#scenario.checkpointChance);
   }
 
   keepFromIndex(): number {
