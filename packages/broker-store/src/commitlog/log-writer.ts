@@ -285,7 +285,8 @@ export class LogWriter {
       'new commit log segment',
     );
     // With a cut on its way the readers' view may be shorter than the file. Start-up makes a missing index again.
-    if (this.#cutFrom === Infinity) old.sidecarWork = storeSidecar(disk, directory, old, terms, logger);
+    if (this.#cutFrom === Infinity)
+      old.sidecarWork = storeSidecar(disk, directory, old, terms, logger);
   }
 
   /** Where the first of the cuts that wait begins; Infinity without one. */
