@@ -49,11 +49,21 @@ export abstract class WaitingCall<T> implements Poll {
   /** The caller went away: the call waits no longer. */
   protected abstract gone(): void;
 
-  /** The abort signal's event. */
-  handleEvent(): void {
+  /** The answer was given. */
+  protected ended(): void {
+    // Most have nothing to do then.
+  }
+
+  /** Nobody waits for the answer any more. */
+  abandon(): void {
     if (this.settled) return;
     this.gone();
     this.timedOut();
+  }
+
+  /** The abort signal's event. */
+  handleEvent(): void {
+    this.abandon();
   }
 
   failed(error: unknown): void {
@@ -69,6 +79,7 @@ export abstract class WaitingCall<T> implements Poll {
     if (this.settled) return false;
     this.settled = true;
     this.#signal.removeEventListener('abort', this);
+    this.ended();
     return true;
   }
 }

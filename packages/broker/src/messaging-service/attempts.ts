@@ -3,6 +3,7 @@ import { type Tables } from '../state/tables.js';
 import { returnRecord } from './leases.js';
 import { type MessagingProbe } from './probe.js';
 import { type ProposedRecord, type RecordsProposer } from './proposals.js';
+import { type ReceiveCall } from './receive-call.js';
 
 /** A lease and the queue it is in. */
 export interface PlacedLease {
@@ -10,12 +11,19 @@ export interface PlacedLease {
   readonly leaseId: number;
 }
 
+/** Whose attempt it is: names of different clients may be equal. */
+type Owner = Pick<ReceiveRequest, 'clientId' | 'group' | 'topic'>;
+
 /** What one receive call was given. */
-interface Answer {
-  readonly clientId: string;
-  readonly group: string;
-  readonly topic: string;
+interface Answer extends Owner {
   readonly leases: PlacedLease[];
+  givenBack: boolean;
+}
+
+/** A call that waits, or of which something is on its way to the log; and who waits for its end. */
+interface OpenCall {
+  readonly call: ReceiveCall;
+  readonly over: (() => void)[];
 }
 
 export interface AttemptsOptions {
@@ -35,11 +43,15 @@ const ANSWERS_MAX = 32 * 1024;
  * Such messages become visible at once, their attempt does not count, and the repeated call is served like any other. But
  * an ordered queue repeats its batch by itself: the first one of the answer is only looked at first, on topics where a
  * call may look at any queue first.
+ *
+ * A call whose first one still waits takes its place, and one whose first one is just being given messages waits for that:
+ * to be told "nothing" under a name is the end of that name, and nobody would ask for those messages any more.
  */
 export class Attempts {
   readonly #options: AttemptsOptions;
   #answers = new Map<string, Answer>();
   #before = new Map<string, Answer>();
+  readonly #open = new Map<string, OpenCall>();
 
   constructor(options: AttemptsOptions) {
     this.#options = options;
@@ -47,6 +59,7 @@ export class Attempts {
 
   /** Leadership begins: auto-renewed leases that are out may have been answered by nobody. */
   start(): void {
+    this.stop();
     this.#answers = new Map();
     this.#before = new Map();
     for (const { group, topic, queueId, state } of this.#options.tables.deliveries()) {
@@ -55,15 +68,37 @@ export class Attempts {
         const place = { queueId, leaseId };
         const known = this.#find(attemptId);
         if (known !== null) known.leases.push(place);
-        else this.#put(attemptId, { clientId, group, topic, leases: [place] });
+        else this.#put(attemptId, { clientId, group, topic, leases: [place], givenBack: false });
       }
     }
+  }
+
+  /** Leadership ended: what is on its way is seen by the next leader. */
+  stop(): void {
+    for (const { over } of this.#open.values()) for (const resolve of over) resolve();
+    this.#open.clear();
+  }
+
+  /** The call begins; there must be no other of the same attempt. */
+  begin(call: ReceiveCall): void {
+    const { attemptId } = call.request;
+    if (attemptId !== null) this.#open.set(attemptId, { call, over: [] });
+  }
+
+  /** See `ReceiveServer.over`. */
+  over(call: ReceiveCall): void {
+    const { attemptId } = call.request;
+    const open = attemptId === null ? undefined : this.#open.get(attemptId);
+    if (open?.call !== call) return;
+    this.#open.delete(attemptId!);
+    for (const resolve of open.over) resolve();
   }
 
   /** The call gets these leases. */
   answered(request: ReceiveRequest, leases: PlacedLease[]): void {
     const { attemptId, clientId, group, topic } = request;
-    if (attemptId !== null) this.#put(attemptId, { clientId, group, topic, leases });
+    if (attemptId === null) return;
+    this.#put(attemptId, { clientId, group, topic, leases, givenBack: false });
   }
 
   /** The queue to look at first, because an answer of the same attempt took from it; null = any. */
@@ -72,16 +107,34 @@ export class Attempts {
   }
 
   /**
-   * Gives back what an earlier call of the same attempt was given.
-   * @returns null when there is nothing to wait for
+   * Ends an earlier call of the same attempt, and gives back what it was given.
+   * @returns null when there is no such thing; else it is to be asked again afterwards, as another call may have begun
    */
   repeated(request: ReceiveRequest): Promise<void> | null {
+    const { attemptId } = request;
+    if (attemptId === null) return null;
+    const open = this.#open.get(attemptId);
+    if (open !== undefined && isSame(open.call.request, request)) {
+      open.call.abandon();
+      // One that waited has ended by that.
+      if (this.#open.get(attemptId) === open)
+        return new Promise<void>((resolve) => open.over.push(resolve));
+    }
     const answer = this.#earlier(request);
-    return answer === null ? null : this.#giveBack(answer);
+    if (answer === null || answer.givenBack) return null;
+    const records = this.#returns(answer);
+    return records.length === 0 ? null : this.#giveBack(answer, records);
   }
 
-  async #giveBack({ group, topic, leases }: Answer): Promise<void> {
-    const { tables, proposer, probe } = this.#options;
+  async #giveBack(answer: Answer, records: readonly ProposedRecord[]): Promise<void> {
+    const { proposer, probe } = this.#options;
+    await proposer.propose(records);
+    answer.givenBack = true;
+    probe.deliveriesAborted++;
+  }
+
+  #returns({ group, topic, leases }: Answer): ProposedRecord[] {
+    const { tables } = this.#options;
     const records: ProposedRecord[] = [];
     const type = tables.topics.get(topic)?.config.type;
     // Where priorities or subscriptions say what is looked at, that may be another queue.
@@ -93,15 +146,12 @@ export class Attempts {
       if (offsets.length > 0)
         records.push(returnRecord({ group, topic, queueId }, leaseId, offsets));
     }
-    if (records.length === 0) return;
-    await proposer.propose(records);
-    probe.deliveriesAborted++;
+    return records;
   }
 
-  #earlier({ attemptId, clientId, group, topic }: ReceiveRequest): Answer | null {
-    const answer = attemptId === null ? null : this.#find(attemptId);
-    const same = answer?.clientId === clientId && answer.group === group && answer.topic === topic;
-    return same ? answer : null;
+  #earlier(request: ReceiveRequest): Answer | null {
+    const answer = request.attemptId === null ? null : this.#find(request.attemptId);
+    return answer !== null && isSame(answer, request) ? answer : null;
   }
 
   #find(attemptId: string): Answer | null {
@@ -115,4 +165,8 @@ export class Attempts {
     }
     this.#answers.set(attemptId, answer);
   }
+}
+
+function isSame(one: Owner, other: Owner): boolean {
+  return one.clientId === other.clientId && one.group === other.group && one.topic === other.topic;
 }

@@ -1,6 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { type BrokerStateMachine } from '../state/state-machine.js';
-import { ServiceFixture, testMessage, type SeenMessage } from '../testing/service-fixture.js';
+import {
+  codeOf,
+  ServiceFixture,
+  testMessage,
+  type SeenMessage,
+} from '../testing/service-fixture.js';
 import { settle } from '../testing/single-node.js';
 
 const UNSEEN_MS = 300_000;
@@ -82,6 +87,98 @@ describe('a lease that an earlier leader granted', () => {
     await fixture.clock.advance(10_100);
     const { state } = fixture.state.tables.delivery('g', 'T', 0)!;
     expect([...state.renewable()]).toMatchObject([{ known: true, attemptId: 'attempt-1' }]);
+  });
+});
+
+describe('a call that is made again before its first one is answered', () => {
+  /** The same attempt, which waits for messages. */
+  const waits = (): Promise<readonly SeenMessage[]> =>
+    fixture.receive({
+      clientId: 'client',
+      attemptId: 'attempt-1',
+      autoRenew: true,
+      pollingMs: 20_000,
+    });
+
+  // The group and the secret of handles are there: what is held back is the lease.
+  beforeEach(async () => {
+    await poll('client', null);
+  });
+
+  test('takes its place, as nobody listens to the first one', async () => {
+    const first = waits();
+    await settle();
+    const second = waits();
+    expect(await first).toEqual([]);
+    await fixture.send('a');
+    expect(await second).toMatchObject([{ body: 'a', attempt: 1 }]);
+  });
+
+  test('waits for the messages that the first one is being given', async () => {
+    await fixture.send('a');
+    fixture.node.hold = true;
+    const first = waits();
+    await settle();
+    const again = poll('client', 'attempt-1');
+    const andAgain = waits();
+    await settle();
+    // "Nothing" would be the end of the name.
+    let early = false;
+    void Promise.race([again, andAgain]).then(() => (early = true));
+    await fixture.clock.advance(30_000);
+    expect(early).toBe(false);
+    fixture.node.hold = false;
+    fixture.node.commit();
+    expect(await first).toEqual([]);
+    // The last one to ask is the one that listens.
+    expect(await again).toEqual([]);
+    expect(await andAgain).toMatchObject([{ body: 'a', attempt: 1 }]);
+  });
+
+  test('is refused when the leader cannot give them back, and gets them from the next one', async () => {
+    await fixture.send('a');
+    fixture.node.hold = true;
+    const first = waits();
+    await settle();
+    const again = codeOf(poll('client', 'attempt-1'));
+    await settle();
+    fixture.node.refuse = 'stopped';
+    fixture.node.commit();
+    expect(await first).toEqual([]);
+    expect(await again).toBe('HA_NOT_AVAILABLE');
+    fixture.node.refuse = null;
+    fixture.node.hold = false;
+    failover();
+    expect(await poll('client', 'attempt-1')).toMatchObject([{ body: 'a', attempt: 1 }]);
+  });
+
+  test('waits for a lease of which nobody knows whether it will be, until the leader steps down', async () => {
+    await fixture.send('a');
+    fixture.node.hold = true;
+    const first = codeOf(waits());
+    await settle();
+    fixture.node.expire();
+    expect(await first).toBe('REQUEST_TIMEOUT');
+    const again = codeOf(poll('client', 'attempt-1'));
+    let answered = false;
+    void again.then(() => (answered = true));
+    await fixture.clock.advance(10_000);
+    expect(answered).toBe(false);
+    fixture.state.roleChanged({ role: 'follower', term: ++term, leaderId: 1, writable: false });
+    expect(await again).toBe('HA_NOT_AVAILABLE');
+  });
+
+  test('gets the messages of a lease that is late after all', async () => {
+    await fixture.send('a');
+    fixture.node.hold = true;
+    void codeOf(waits());
+    await settle();
+    fixture.node.expire();
+    const again = poll('client', 'attempt-1');
+    await settle();
+    fixture.node.hold = false;
+    fixture.node.commit();
+    expect(await again).toMatchObject([{ body: 'a', attempt: 1 }]);
   });
 });
 

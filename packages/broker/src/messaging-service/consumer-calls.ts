@@ -63,9 +63,8 @@ export class ConsumerCalls {
     if (group === null || group.consumeFrom !== undefined) {
       await this.#begin(request.group, request.topic);
     }
-    const repeated = attempts.repeated(request);
-    if (repeated !== null) {
-      await repeated;
+    for (let before; (before = attempts.repeated(request)) !== null;) {
+      await before;
       leadership.need();
     }
     return receiver.receive(request);

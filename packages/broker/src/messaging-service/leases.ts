@@ -1,4 +1,4 @@
-import { type Logger } from '@raftmq/base';
+import { isMqError, type Logger } from '@raftmq/base';
 import { type DeliveredMessage } from '../messaging.js';
 import { type DeliveryGrant } from '../pop/delivery.js';
 import { type DeliveryName } from '../state/commands/index.js';
@@ -57,16 +57,27 @@ export class Leases {
    * @returns for each call whether it got messages, or had gone and gave them back
    */
   async grant(calls: readonly LoadedCall[]): Promise<readonly boolean[]> {
-    const grants = (await this.#options.proposer.propose(
-      calls.flatMap(({ call, turns }) => turns.map((turn) => deliverRecord(call, turn))),
-      // Nobody got these messages: without this they would stay hidden for the whole invisible time.
-      (late) => this.#returnAll(calls, late as readonly DeliveryGrant[]),
-    )) as readonly DeliveryGrant[];
+    const grants = await this.#propose(calls);
     let from = 0;
     return calls.map(({ call, turns }) => {
       const own = grants.slice(from, (from += turns.length));
       return this.#hand(call, turns, own);
     });
+  }
+
+  async #propose(calls: readonly LoadedCall[]): Promise<readonly DeliveryGrant[]> {
+    try {
+      const granted = await this.#options.proposer.propose(
+        calls.flatMap(({ call, turns }) => turns.map((turn) => deliverRecord(call, turn))),
+        // Nobody got these messages: without this they would stay hidden for the whole invisible time.
+        (late) => this.#returnAll(calls, late as readonly DeliveryGrant[]),
+      );
+      return granted as readonly DeliveryGrant[];
+    } catch (error) {
+      if (isMqError(error) && error.code === 'REQUEST_TIMEOUT')
+        for (const { call } of calls) call.takesOff();
+      throw error;
+    }
   }
 
   #hand(
@@ -105,6 +116,7 @@ export class Leases {
     let from = 0;
     for (const { call, turns } of calls) {
       this.#giveBack(call, turns, grants.slice(from, (from += turns.length)));
+      call.landed();
     }
   }
 
@@ -150,13 +162,15 @@ export class Leases {
     }
     if (records.length === 0) return;
     probe.deliveriesAborted++;
-    proposer.propose(records).catch((error: unknown) => {
+    call.takesOff();
+    const returned = proposer.propose(records).catch((error: unknown) => {
       attempts.answered(call.request, leasesOf(turns, grants));
       logger.debug(
         { error: String(error) },
         'messages could not be given back; they become visible in time',
       );
     });
+    void returned.then(() => call.landed());
   }
 }
 

@@ -386,6 +386,7 @@ export class MessagingService implements Messaging, StateListener {
   }
 
   #endReign(): void {
+    this.#attempts.stop();
     this.#renewals.stop();
     this.#lite.stop();
     this.timers.stop();

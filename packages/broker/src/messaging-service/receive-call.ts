@@ -10,6 +10,8 @@ export interface ReceiveServer {
   attempt(call: ReceiveCall): number | null;
   /** The caller went away while the call waited. */
   gone(call: ReceiveCall): void;
+  /** The call was answered, and nothing of it is on its way to the log any more. */
+  over(call: ReceiveCall): void;
 }
 
 /** One receive call. A delivery that ends after it was answered gives its messages back. */
@@ -24,6 +26,8 @@ export class ReceiveCall extends WaitingCall<readonly DeliveredMessage[]> {
   /** The last attempt was held back by too many unacknowledged messages. */
   sawLimit = false;
   readonly #server: ReceiveServer;
+  /** Leases of the call that are being written or given back. */
+  #underWay = 0;
 
   /** @param lite the topic is of type LITE: the call takes from the lite topics of its client */
   constructor(
@@ -51,11 +55,29 @@ export class ReceiveCall extends WaitingCall<readonly DeliveredMessage[]> {
     this.answer([]);
   }
 
+  /** A lease of the call may enter the log from here on, until {@link landed}. */
+  takesOff(): void {
+    this.#underWay++;
+  }
+
+  landed(): void {
+    this.#underWay--;
+    this.#endIfOver();
+  }
+
   answer(messages: readonly DeliveredMessage[]): void {
     this.settle(messages);
   }
 
   protected gone(): void {
     this.#server.gone(this);
+  }
+
+  protected override ended(): void {
+    this.#endIfOver();
+  }
+
+  #endIfOver(): void {
+    if (this.settled && this.#underWay === 0) this.#server.over(this);
   }
 }

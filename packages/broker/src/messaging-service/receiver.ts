@@ -116,12 +116,18 @@ export class Receiver implements ReceiveServer {
     return new Promise((resolve, reject) => {
       const deadlineMs = clock.monotonicMs() + request.pollingMs;
       const lite = tables.topics.get(request.topic)?.config.type === 'LITE';
-      this.#serve(new ReceiveCall(request, deadlineMs, lite, this, { resolve, reject }));
+      const call = new ReceiveCall(request, deadlineMs, lite, this, { resolve, reject });
+      this.#options.attempts.begin(call);
+      this.#serve(call);
     });
   }
 
   gone(call: ReceiveCall): void {
     this.#options.polls.remove(call);
+  }
+
+  over(call: ReceiveCall): void {
+    this.#options.attempts.over(call);
   }
 
   attempt(call: ReceiveCall): number | null {
@@ -152,6 +158,7 @@ export class Receiver implements ReceiveServer {
       queueMicrotask(() => void this.#deliver(led.members));
     }
     convoy.members.push({ call, turns });
+    call.takesOff();
     for (const { turn, group, selection } of turns) {
       turn.busy = true;
       const { fresh, retries, dropped, exhausted, unread, endOffset } = selection;
@@ -316,7 +323,9 @@ export class Receiver implements ReceiveServer {
       }
     }
     for (let i = 0; i < members.length; i++) {
-      if (delivered[i] !== true) this.#goOn(members[i]!.call);
+      const { call } = members[i]!;
+      if (delivered[i] !== true) this.#goOn(call);
+      call.landed();
     }
     const { topic, group } = members[0]!.call;
     this.#options.polls.wake(topic, group);
