@@ -7,16 +7,13 @@ import { createServer as createTlsServer } from 'node:tls';
 import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import { silentLogger } from '@raftmq/base';
 import { loadCertificate } from './certificate.js';
-import { RpcChannel, type RpcChannelOptions } from './channel.js';
-import { RawServer } from './http2/testing/raw-server.js';
 import { RpcServer } from './server.js';
 import { failureOf } from './testing/failure-of.js';
+import { Opened } from './testing/raw-channel.js';
 
-const closers: (() => Promise<unknown> | void)[] = [];
+const opened = new Opened();
 
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
-});
+afterEach(() => opened.close());
 
 type FoundAll = (error: null, addresses: readonly Dns.LookupAddress[]) => void;
 
@@ -28,30 +25,18 @@ const UNUSED_PORT = 1;
 const NOTHING = Buffer.alloc(0);
 const open = { deadlineMs: null };
 
-function channelTo(address: string, options: Partial<RpcChannelOptions> = {}): RpcChannel {
-  const channel = new RpcChannel({ address, tls: null, ...options });
-  closers.push(() => channel.close());
-  return channel;
-}
-
-async function rawServer(): Promise<RawServer> {
-  const server = await RawServer.start();
-  closers.push(() => server.close());
-  return server;
-}
-
 async function rpcServer(host: string, tlsDirectory: string | null = null): Promise<number> {
   const tls = tlsDirectory === null ? null : { selfSignedDirectory: tlsDirectory };
   const server = new RpcServer({ host, port: 0, tls, logger: silentLogger });
   server.register({ kind: 'unary', path: '/t/Echo', handler: (request) => request });
   await server.start();
-  closers.push(() => server.close(0));
+  opened.add(() => server.close(0));
   return server.port;
 }
 
 function tlsDirectory(): string {
   const directory = mkdtempSync(join(tmpdir(), 'raftmq-channel-'));
-  closers.push(() => rmSync(directory, { recursive: true, force: true }));
+  opened.add(() => rmSync(directory, { recursive: true, force: true }));
   return directory;
 }
 
@@ -71,7 +56,7 @@ describe('an address', () => {
   ])('of a server on %s may be %s', async (host, name) => {
     const port = await rpcServer(host, tlsDirectory());
     for (const tls of [null, { verify: false }]) {
-      const channel = channelTo(`${name}:${port}`, { tls });
+      const channel = opened.channelTo(`${name}:${port}`, { tls });
       // More than one read, so that all of it goes by way of the shared buffer.
       const body = Buffer.alloc(300_000, name);
       expect((await channel.unary('/t/Echo', body, open)).equals(body)).toBe(true);
@@ -82,19 +67,19 @@ describe('an address', () => {
     const port = await rpcServer(host, tlsDirectory());
     const addresses = host === '::1' ? ['127.0.0.1', '::1'] : ['::1', '127.0.0.1'];
     const lookup = jest.spyOn(dns, 'lookup');
-    closers.push(() => lookup.mockRestore());
+    opened.add(() => lookup.mockRestore());
     lookup.mockImplementation(((_name: string, _options: object, found: FoundAll) =>
       found(
         null,
         addresses.map((address) => ({ address, family: isIPv6(address) ? 6 : 4 })),
       )) as never);
     for (const tls of [null, { verify: false }]) {
-      const channel = channelTo(`two.invalid:${port}`, { tls });
+      const channel = opened.channelTo(`two.invalid:${port}`, { tls });
       const body = Buffer.alloc(300_000, host);
       expect((await channel.unary('/t/Echo', body, open)).equals(body)).toBe(true);
     }
     const nobody = await failureOf(
-      channelTo(`two.invalid:${UNUSED_PORT}`).unary('/t/Echo', NOTHING, open),
+      opened.channelTo(`two.invalid:${UNUSED_PORT}`).unary('/t/Echo', NOTHING, open),
     );
     // Each has its own failure.
     for (const address of addresses) expect(nobody.message).toMatch(`ECONNREFUSED ${address}`);
@@ -103,7 +88,7 @@ describe('an address', () => {
   test.each(['nowhere', '127.0.0.1:', '127.0.0.1:99999', '127.0.0.1:x'])(
     'such as %s fails all calls, as RpcError',
     async (address) => {
-      const channel = channelTo(address);
+      const channel = opened.channelTo(address);
       const failure = await failureOf(channel.unary('/t/Echo', NOTHING, open));
       expect(failure).toMatchObject({ status: 'UNAVAILABLE', neverBegun: true });
       expect(failure.message).toMatch(`cannot connect to ${address}: `);
@@ -117,7 +102,7 @@ describe('an address', () => {
   );
 
   test('that cannot be resolved says so', async () => {
-    const channel = channelTo('no-such-host.invalid:1');
+    const channel = opened.channelTo('no-such-host.invalid:1');
     const failure = await failureOf(channel.unary('/t/Echo', NOTHING, open));
     expect(failure).toMatchObject({ status: 'UNAVAILABLE', neverBegun: true });
     expect(failure.message).toMatch('no-such-host.invalid');
@@ -128,12 +113,12 @@ describe('TLS', () => {
   test('with a certificate that is not trusted fails calls before anything is said', async () => {
     const directory = tlsDirectory();
     const port = await rpcServer('127.0.0.1', directory);
-    const channel = channelTo(`localhost:${port}`, { tls: { verify: true } });
+    const channel = opened.channelTo(`localhost:${port}`, { tls: { verify: true } });
     const failure = await failureOf(channel.unary('/t/Echo', NOTHING, open));
     expect(failure).toMatchObject({ status: 'UNAVAILABLE', neverBegun: true });
     expect(failure.message).toMatch(/cannot connect to localhost:\d+: self.signed certificate/);
     const { certificate } = await loadCertificate({ selfSignedDirectory: directory });
-    const trusting = channelTo(`localhost:${port}`, {
+    const trusting = opened.channelTo(`localhost:${port}`, {
       tls: { verify: true, rootCertificates: certificate },
     });
     expect((await trusting.unary('/t/Echo', Buffer.from('x'), open)).toString()).toBe('x');
@@ -143,7 +128,7 @@ describe('TLS', () => {
     const port = await rpcServer('127.0.0.1', tlsDirectory());
     const tls = { verify: true, rootCertificates: Buffer.from('-----BEGIN CERTIFICATE-----\nx') };
     const failure = await failureOf(
-      channelTo(`localhost:${port}`, { tls }).unary('/t/Echo', NOTHING, open),
+      opened.channelTo(`localhost:${port}`, { tls }).unary('/t/Echo', NOTHING, open),
     );
     expect(failure).toMatchObject({ status: 'UNAVAILABLE', neverBegun: true });
   });
@@ -162,21 +147,21 @@ describe('TLS', () => {
     );
     server.on('tlsClientError', () => undefined);
     const port = await listening(server);
-    const channel = channelTo(`127.0.0.1:${port}`, { tls: { verify: false } });
+    const channel = opened.channelTo(`127.0.0.1:${port}`, { tls: { verify: false } });
     const failure = await failureOf(channel.unary('/t/Echo', NOTHING, open));
     expect(failure).toMatchObject({ status: 'UNAVAILABLE', neverBegun: true });
     expect(failure.message).toMatch(message);
   });
 
   test('at a plaintext server, and plaintext at a TLS server', async () => {
-    const raw = await rawServer();
-    const secure = channelTo(raw.address, { tls: { verify: false } });
+    const raw = await opened.rawServer();
+    const secure = opened.channelTo(raw.address, { tls: { verify: false } });
     const first = await failureOf(secure.unary('/t/Echo', NOTHING, open));
     expect(first).toMatchObject({ status: 'UNAVAILABLE', neverBegun: true });
     const { certificate, key } = await loadCertificate({ selfSignedDirectory: tlsDirectory() });
     const server = createTlsServer({ cert: certificate, key });
     server.on('tlsClientError', (_error, socket) => socket.destroy());
-    const plain = channelTo(`127.0.0.1:${await listening(server)}`);
+    const plain = opened.channelTo(`127.0.0.1:${await listening(server)}`);
     const second = await failureOf(plain.unary('/t/Echo', NOTHING, open));
     expect(second).toMatchObject({ status: 'UNAVAILABLE', neverBegun: true });
     expect(second.message).toMatch('check the port, and whether TLS is used there');
@@ -187,7 +172,7 @@ async function listening(server: Server): Promise<number> {
   const sockets: Socket[] = [];
   server.on('connection', (socket: Socket) => sockets.push(socket));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  closers.push(() => {
+  opened.add(() => {
     for (const socket of sockets) socket.destroy();
     server.close();
   });

@@ -2,7 +2,7 @@ import { getEventListeners } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import { type StreamListener } from './call.js';
-import { RpcChannel, type RpcChannelOptions } from './channel.js';
+import type { RpcChannel } from './channel.js';
 import { channelHost } from './channel-host.js';
 import { type Connection } from './http2/connection.js';
 import { frameType, setting } from './http2/protocol.js';
@@ -10,27 +10,14 @@ import { settingsFrame } from './http2/settings.js';
 import { answerFrames, RawServer, requested } from './http2/testing/raw-server.js';
 import { type RpcError } from './status.js';
 import { failureOf } from './testing/failure-of.js';
+import { Opened } from './testing/raw-channel.js';
 
-const closers: (() => Promise<unknown> | void)[] = [];
+const opened = new Opened();
 
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
-});
+afterEach(() => opened.close());
 
 const NOTHING = Buffer.alloc(0);
 const open = { deadlineMs: null };
-
-function channelTo(address: string, options: Partial<RpcChannelOptions> = {}): RpcChannel {
-  const channel = new RpcChannel({ address, tls: null, ...options });
-  closers.push(() => channel.close());
-  return channel;
-}
-
-async function rawServer(): Promise<RawServer> {
-  const server = await RawServer.start();
-  closers.push(() => server.close());
-  return server;
-}
 
 async function until(what: string, holds: () => boolean): Promise<void> {
   const endsAt = Date.now() + 5_000;
@@ -69,7 +56,10 @@ describe('after a failed attempt', () => {
     jest.spyOn(Math, 'random').mockReturnValue(0.5);
     const dialled = jest.spyOn(channelHost, 'joined');
     const port = await freePort();
-    const channel = channelTo(`127.0.0.1:${port}`, { reconnectMinMs: 100, reconnectMaxMs: 300 });
+    const channel = opened.channelTo(`127.0.0.1:${port}`, {
+      reconnectMinMs: 100,
+      reconnectMaxMs: 300,
+    });
     const ask = (): Promise<RpcError> => failureOf(channel.unary('/t/Echo', NOTHING, open));
     const reason = `cannot connect to 127.0.0.1:${port}: connect ECONNREFUSED 127.0.0.1:${port}`;
     for (const pauseMs of [100, 160, 256, 300, 300]) {
@@ -83,7 +73,7 @@ describe('after a failed attempt', () => {
     expect(dialled.mock.calls.length).toBe(5);
     // It is there at last: the next call finds it, and breaks start from the smallest pause again.
     const raw = await RawServer.start('127.0.0.1', port);
-    closers.push(() => raw.close());
+    opened.add(() => raw.close());
     answering(raw);
     expect((await channel.unary('/t/Echo', NOTHING, open)).toString()).toBe('well');
     raw.peers[0]!.socket.destroy();
@@ -105,8 +95,8 @@ describe('after a failed attempt', () => {
 });
 
 test('a signal is followed as long as the call lasts, and no longer', async () => {
-  const raw = await rawServer();
-  const channel = channelTo(raw.address);
+  const raw = await opened.rawServer();
+  const channel = opened.channelTo(raw.address);
   const { signal } = new AbortController();
   const listeners = (): number => getEventListeners(signal, 'abort').length;
   const answered = channel.unary('/t/Echo', NOTHING, { ...open, signal });
@@ -127,15 +117,15 @@ test('a signal is followed as long as the call lasts, and no longer', async () =
 
 describe('closing a channel', () => {
   test('while it connects, with and without calls', async () => {
-    const raw = await rawServer();
+    const raw = await opened.rawServer();
     raw.greeting = NOTHING;
     const abort = new AbortController();
-    const idle = channelTo(raw.address);
+    const idle = opened.channelTo(raw.address);
     const given = failureOf(idle.unary('/t/Echo', NOTHING, { ...open, signal: abort.signal }));
     abort.abort();
     expect(await given).toMatchObject({ status: 'CANCELLED', neverBegun: false });
     idle.close();
-    const busy = channelTo(raw.address);
+    const busy = opened.channelTo(raw.address);
     const call = busy.unary('/t/Echo', NOTHING, open);
     busy.close();
     expect(await failureOf(busy.unary('/t/Echo', NOTHING, open))).toMatchObject({
@@ -154,9 +144,9 @@ describe('closing a channel', () => {
   });
 
   test('twice, and within the end of a call', async () => {
-    const raw = await rawServer();
+    const raw = await opened.rawServer();
     answering(raw);
-    const channel = channelTo(raw.address);
+    const channel = opened.channelTo(raw.address);
     const ends: unknown[] = [];
     const stream = channel.bidi('/t/Talk', open);
     stream.listen({
@@ -179,10 +169,10 @@ function handles(): number {
 }
 
 test('a channel without calls keeps no process alive, one with calls does', async () => {
-  const raw = await rawServer();
+  const raw = await opened.rawServer();
   raw.welcome = ({ socket }) => socket.unref();
   const before = handles();
-  const channel = channelTo(raw.address);
+  const channel = opened.channelTo(raw.address);
   const first = channel.unary('/t/Echo', NOTHING, open);
   expect(handles()).toBe(before + 1);
   const peer = await raw.peer(0);
@@ -204,9 +194,9 @@ describe('listeners', () => {
 
   test('that fail when their call ends harm no other call', async () => {
     const warning = jest.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
-    closers.push(() => warning.mockRestore());
-    const raw = await rawServer();
-    const channel = channelTo(raw.address);
+    opened.add(() => warning.mockRestore());
+    const raw = await opened.rawServer();
+    const channel = opened.channelTo(raw.address);
     const ends: string[] = [];
     for (const name of ['a', 'b', 'c']) {
       channel.bidi('/t/Talk', { deadlineMs: Date.now() + 40 }).listen({
@@ -236,8 +226,8 @@ describe('listeners', () => {
   });
 
   test('may begin calls when theirs ends, and those keep their deadlines', async () => {
-    const raw = await rawServer();
-    const channel = channelTo(raw.address);
+    const raw = await opened.rawServer();
+    const channel = opened.channelTo(raw.address);
     const ends: string[] = [];
     const begin = (rest: number): void =>
       channel.bidi('/t/Talk', { deadlineMs: Date.now() + 20 }).listen({
@@ -253,9 +243,9 @@ describe('listeners', () => {
   });
 
   test('may give up other calls, begin some, and close the channel, within messages and ends', async () => {
-    const raw = await rawServer();
+    const raw = await opened.rawServer();
     raw.greeting = settingsFrame([[setting.MAX_CONCURRENT_STREAMS, 2]]);
-    const channel = channelTo(raw.address);
+    const channel = opened.channelTo(raw.address);
     const ends: string[] = [];
     const end =
       (name: string) =>
@@ -294,8 +284,8 @@ describe('listeners', () => {
   });
 
   test('that come when the call is over hear of it, and not within their own call', async () => {
-    const raw = await rawServer();
-    const channel = channelTo(raw.address);
+    const raw = await opened.rawServer();
+    const channel = opened.channelTo(raw.address);
     const abort = new AbortController();
     abort.abort();
     const stream = channel.bidi('/t/Talk', { ...open, signal: abort.signal });
@@ -314,7 +304,7 @@ describe('as time passes', () => {
     const made: Connection[] = [];
     const joined = jest.spyOn(channelHost, 'joined');
     joined.mockImplementation((connection) => void made.push(connection));
-    closers.push(() => joined.mockRestore());
+    opened.add(() => joined.mockRestore());
     return made;
   }
 
@@ -322,8 +312,8 @@ describe('as time passes', () => {
 
   test('a server that gives no sign of life is given up, with its calls', async () => {
     const made = connections();
-    const raw = await rawServer();
-    const channel = channelTo(raw.address);
+    const raw = await opened.rawServer();
+    const channel = opened.channelTo(raw.address);
     const call = failureOf(channel.unary('/t/Echo', NOTHING, open));
     const peer = await raw.peer(0);
     await requested(peer, 1);
@@ -342,9 +332,9 @@ describe('as time passes', () => {
 
   test('a server that is silent is asked while there are calls, and no other', async () => {
     const made = connections();
-    const raw = await rawServer();
+    const raw = await opened.rawServer();
     answering(raw);
-    const channel = channelTo(raw.address);
+    const channel = opened.channelTo(raw.address);
     await channel.unary('/t/Echo', NOTHING, open);
     const [connection] = made;
     connection!.tick(inMs(0), 0);
@@ -363,9 +353,9 @@ describe('as time passes', () => {
 
   test('a server that accepts and never speaks is a failed attempt', async () => {
     const made = connections();
-    const raw = await rawServer();
+    const raw = await opened.rawServer();
     raw.greeting = NOTHING;
-    const call = failureOf(channelTo(raw.address).unary('/t/Echo', NOTHING, open));
+    const call = failureOf(opened.channelTo(raw.address).unary('/t/Echo', NOTHING, open));
     await raw.peer(0);
     made[0]!.tick(inMs(21_000), 0);
     expect(await call).toMatchObject({
@@ -377,9 +367,9 @@ describe('as time passes', () => {
 
   test('a server that does not let a connection go speaks to nobody in the end', async () => {
     const made = connections();
-    const raw = await rawServer();
+    const raw = await opened.rawServer();
     raw.welcome = ({ socket }) => (socket.allowHalfOpen = true);
-    const channel = channelTo(raw.address);
+    const channel = opened.channelTo(raw.address);
     const answer = channel.unary('/t/Echo', NOTHING, open);
     const peer = await raw.peer(0);
     await requested(peer, 1);

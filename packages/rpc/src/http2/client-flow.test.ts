@@ -1,51 +1,28 @@
 import { setMaxListeners } from 'node:events';
 import { afterEach, expect, test } from '@jest/globals';
-import { RpcChannel } from '../channel.js';
 import { failureOf } from '../testing/failure-of.js';
+import { Opened, rawCall } from '../testing/raw-channel.js';
 import { ANSWER_START } from './answer-blocks.js';
 import { goAwayFrame } from './control-frames.js';
 import { frameFlag, frameType, setting, STREAM_ID_MAX } from './protocol.js';
 import { settingsFrame } from './settings.js';
 import { grpcMessage, rawFrame, type RawPeer, uint32 } from './testing/raw-peer.js';
-import {
-  answerFrames,
-  callIds,
-  headers,
-  RawServer,
-  requested,
-  settle,
-} from './testing/raw-server.js';
+import { answerFrames, callIds, headers, requested, settle } from './testing/raw-server.js';
 
 const { DATA, SETTINGS, WINDOW_UPDATE, RST_STREAM } = frameType;
 const { ACK } = frameFlag;
 const NOTHING = Buffer.alloc(0);
 
-const closers: (() => Promise<void> | void)[] = [];
+const opened = new Opened();
 
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
-});
-
-async function start(
-  greeting: Buffer = settingsFrame([]),
-): Promise<{ server: RawServer; channel: RpcChannel }> {
-  const server = await RawServer.start();
-  server.greeting = greeting;
-  closers.push(() => server.close());
-  const channel = new RpcChannel({ address: server.address, tls: null });
-  closers.push(() => channel.close());
-  return { server, channel };
-}
-
-const call = (channel: RpcChannel, body = 'x'): Promise<Buffer> =>
-  channel.unary('/t/Echo', Buffer.from(body), { deadlineMs: null });
+afterEach(() => opened.close());
 
 test('a server that resets all calls, more than any client would, keeps its connection', async () => {
-  const { server, channel } = await start();
+  const { server, channel } = await opened.rawPair();
   let refused = 0;
   let first: RawPeer | null = null;
   for (let round = 0; round < 11; round++) {
-    const failures = Array.from({ length: 1_000 }, () => failureOf(call(channel)));
+    const failures = Array.from({ length: 1_000 }, () => failureOf(rawCall(channel)));
     first ??= await server.peer(0);
     const from = 2_000 * round + 1;
     await requested(first, from + 1_998);
@@ -57,7 +34,7 @@ test('a server that resets all calls, more than any client would, keeps its conn
 });
 
 test('many calls that are given up at once may be answered late', async () => {
-  const { server, channel } = await start();
+  const { server, channel } = await opened.rawPair();
   const abort = new AbortController();
   setMaxListeners(0, abort.signal);
   const failures = Array.from({ length: 1_000 }, () =>
@@ -71,7 +48,7 @@ test('many calls that are given up at once may be answered late', async () => {
   const resets = (): number => peer.frames.filter(({ type }) => type === RST_STREAM).length;
   expect(resets()).toBe(1_000);
   peer.send(...failures.map((_, i) => answerFrames(2 * i + 1, 'late')));
-  const next = call(channel);
+  const next = rawCall(channel);
   await requested(peer, 2_001);
   peer.send(answerFrames(2_001, 'well'));
   expect((await next).toString()).toBe('well');
@@ -79,8 +56,10 @@ test('many calls that are given up at once may be answered late', async () => {
 });
 
 test('calls begin in the order of their ids, and no more than the server allows', async () => {
-  const { server, channel } = await start(settingsFrame([[setting.MAX_CONCURRENT_STREAMS, 2]]));
-  const answers = [call(channel), call(channel), call(channel)];
+  const { server, channel } = await opened.rawPair(
+    settingsFrame([[setting.MAX_CONCURRENT_STREAMS, 2]]),
+  );
+  const answers = [rawCall(channel), rawCall(channel), rawCall(channel)];
   const peer = await server.peer(0);
   await requested(peer, 3);
   await settle(peer);
@@ -90,7 +69,7 @@ test('calls begin in the order of their ids, and no more than the server allows'
   const sent = new Promise<void>((resolve) =>
     setImmediate(() => {
       peer.send(settingsFrame([[setting.MAX_CONCURRENT_STREAMS, 10]]));
-      fourth = call(channel);
+      fourth = rawCall(channel);
       resolve();
     }),
   );
@@ -104,8 +83,10 @@ test('calls begin in the order of their ids, and no more than the server allows'
 });
 
 test('a call that waits for its turn takes one place, however often it has something to send', async () => {
-  const { server, channel } = await start(settingsFrame([[setting.MAX_CONCURRENT_STREAMS, 2]]));
-  const first = [call(channel), call(channel)];
+  const { server, channel } = await opened.rawPair(
+    settingsFrame([[setting.MAX_CONCURRENT_STREAMS, 2]]),
+  );
+  const first = [rawCall(channel), rawCall(channel)];
   const stream = channel.bidi('/t/Talk', { deadlineMs: null });
   const ends: (Error | null)[] = [];
   stream.listen({ message: () => undefined, closed: (failure) => ends.push(failure) });
@@ -125,7 +106,7 @@ test('a call that waits for its turn takes one place, however often it has somet
   const said = Array.from({ length: 5 }, () => grpcMessage('again'));
   expect(peer.data(5)).toEqual(Buffer.concat(said));
   peer.send(answerFrames(5, 'three'));
-  const next = [call(channel), call(channel), call(channel)];
+  const next = [rawCall(channel), rawCall(channel), rawCall(channel)];
   await requested(peer, 9);
   await settle(peer);
   expect(callIds(peer)).toEqual([1, 3, 5, 7, 9]);
@@ -138,7 +119,9 @@ test('a call that waits for its turn takes one place, however often it has somet
 });
 
 test('calls that are given up while they wait leave no trace', async () => {
-  const { server, channel } = await start(settingsFrame([[setting.MAX_CONCURRENT_STREAMS, 0]]));
+  const { server, channel } = await opened.rawPair(
+    settingsFrame([[setting.MAX_CONCURRENT_STREAMS, 0]]),
+  );
   const abort = new AbortController();
   setMaxListeners(0, abort.signal);
   const failures = Array.from({ length: 50 }, () =>
@@ -149,7 +132,7 @@ test('calls that are given up while they wait leave no trace', async () => {
   // Of these the server cannot know anything.
   abort.abort();
   await Promise.all(failures);
-  const next = call(channel);
+  const next = rawCall(channel);
   peer.send(settingsFrame([[setting.MAX_CONCURRENT_STREAMS, 1]]));
   await requested(peer, 101);
   expect(callIds(peer)).toEqual([101]);
@@ -162,8 +145,10 @@ test.each([
   ['HEADERS', headers(1, ANSWER_START)],
   ['DATA', rawFrame(DATA, 0, 1, grpcMessage('x'))],
 ])('%s for a call that waits are on an idle stream', async (_what, frame) => {
-  const { server, channel } = await start(settingsFrame([[setting.MAX_CONCURRENT_STREAMS, 0]]));
-  const failure = failureOf(call(channel));
+  const { server, channel } = await opened.rawPair(
+    settingsFrame([[setting.MAX_CONCURRENT_STREAMS, 0]]),
+  );
+  const failure = failureOf(rawCall(channel));
   const peer = await server.peer(0);
   await peer.frame('ACK', ({ type, flags }) => type === SETTINGS && flags === ACK);
   peer.send(frame);
@@ -172,14 +157,14 @@ test.each([
 });
 
 test('GOAWAY: calls behind the last stream never began, the others end, new ones go elsewhere', async () => {
-  const { server, channel } = await start();
-  const kept = call(channel);
-  const lost = failureOf(call(channel));
+  const { server, channel } = await opened.rawPair();
+  const kept = rawCall(channel);
+  const lost = failureOf(rawCall(channel));
   const peer = await server.peer(0);
   await requested(peer, 3);
   peer.send(goAwayFrame(1, 0, 'bye'));
   expect(await lost).toMatchObject({ status: 'UNAVAILABLE', neverBegun: true });
-  const elsewhere = call(channel);
+  const elsewhere = rawCall(channel);
   const second = await server.peer(1);
   await requested(second, 1);
   second.send(answerFrames(1, 'elsewhere'));
@@ -191,9 +176,11 @@ test('GOAWAY: calls behind the last stream never began, the others end, new ones
 });
 
 test('GOAWAY as a warning: calls that wait do not begin there, nor after it', async () => {
-  const { server, channel } = await start(settingsFrame([[setting.MAX_CONCURRENT_STREAMS, 1]]));
-  const kept = call(channel);
-  const waits = failureOf(call(channel));
+  const { server, channel } = await opened.rawPair(
+    settingsFrame([[setting.MAX_CONCURRENT_STREAMS, 1]]),
+  );
+  const kept = rawCall(channel);
+  const waits = failureOf(rawCall(channel));
   const peer = await server.peer(0);
   await requested(peer, 1);
   peer.send(goAwayFrame(STREAM_ID_MAX, 0, ''));
@@ -207,9 +194,9 @@ test('GOAWAY as a warning: calls that wait do not begin there, nor after it', as
 });
 
 test('a call whose deadline has passed does not leave', async () => {
-  const { server, channel } = await start();
+  const { server, channel } = await opened.rawPair();
   const failure = failureOf(channel.unary('/t/Echo', NOTHING, { deadlineMs: Date.now() - 1 }));
-  const next = call(channel);
+  const next = rawCall(channel);
   expect(await failure).toMatchObject({ status: 'DEADLINE_EXCEEDED', neverBegun: true });
   const peer = await server.peer(0);
   await requested(peer, 3);
@@ -219,7 +206,7 @@ test('a call whose deadline has passed does not leave', async () => {
 });
 
 test('the server stops listening: the answer still comes, and nothing more is sent', async () => {
-  const { server, channel } = await start();
+  const { server, channel } = await opened.rawPair();
   const heard: string[] = [];
   const stream = channel.bidi('/t/Talk', { deadlineMs: null });
   stream.listen({
@@ -244,7 +231,7 @@ test('the server stops listening: the answer still comes, and nothing more is se
 });
 
 test('answers whose reader waits do not stop those of other calls', async () => {
-  const { server, channel } = await start();
+  const { server, channel } = await opened.rawPair();
   const stream = channel.bidi('/t/Talk', { deadlineMs: null });
   let heard = 0;
   stream.listen({
@@ -262,7 +249,7 @@ test('answers whose reader waits do not stop those of other calls', async () => 
     headers(1, ANSWER_START),
     ...Array.from({ length: 16 }, () => rawFrame(DATA, 0, 1, message)),
   );
-  const other = call(channel);
+  const other = rawCall(channel);
   await requested(peer, 3);
   const growth = peer.frames
     .filter(({ type, streamId }) => type === WINDOW_UPDATE && streamId === 0)

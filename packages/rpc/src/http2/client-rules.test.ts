@@ -1,38 +1,22 @@
 import { afterEach, expect, test } from '@jest/globals';
-import { RpcChannel } from '../channel.js';
 import { failureOf } from '../testing/failure-of.js';
+import { Opened, rawCall } from '../testing/raw-channel.js';
 import { ANSWER_OK, ANSWER_START, failedAnswer, failedTrailers } from './answer-blocks.js';
 import { indexedField, literalField } from './hpack-encoder.js';
 import { IDLE_FRAMES_MAX } from './limits.js';
 import { frameFlag, frameType, setting } from './protocol.js';
 import { settingsFrame } from './settings.js';
 import { grpcMessage, rawFrame, uint32 } from './testing/raw-peer.js';
-import { answerFrames, headers, RawServer, requested, settle } from './testing/raw-server.js';
+import { answerFrames, headers, requested, settle } from './testing/raw-server.js';
 
 const { HEADERS, DATA, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, RST_STREAM, CONTINUATION } =
   frameType;
 const { END_HEADERS, END_STREAM, PADDED, ACK } = frameFlag;
 const NOTHING = Buffer.alloc(0);
 
-const closers: (() => Promise<void> | void)[] = [];
+const opened = new Opened();
 
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
-});
-
-async function start(
-  greeting: Buffer = settingsFrame([]),
-): Promise<{ server: RawServer; channel: RpcChannel }> {
-  const server = await RawServer.start();
-  server.greeting = greeting;
-  closers.push(() => server.close());
-  const channel = new RpcChannel({ address: server.address, tls: null });
-  closers.push(() => channel.close());
-  return { server, channel };
-}
-
-const call = (channel: RpcChannel, body = 'x'): Promise<Buffer> =>
-  channel.unary('/t/Echo', Buffer.from(body), { deadlineMs: null });
+afterEach(() => opened.close());
 
 test.each<[string, () => Buffer[], string]>([
   ['DATA on stream 0', () => [rawFrame(DATA, 0, 0, NOTHING)], 'PROTOCOL_ERROR'],
@@ -75,8 +59,8 @@ test.each<[string, () => Buffer[], string]>([
 ])(
   '%s ends the connection and its calls; the next call has a new one',
   async (_what, frames, code) => {
-    const { server, channel } = await start();
-    const failures = [failureOf(call(channel)), failureOf(call(channel))];
+    const { server, channel } = await opened.rawPair();
+    const failures = [failureOf(rawCall(channel)), failureOf(rawCall(channel))];
     const peer = await server.peer(0);
     await requested(peer, 3);
     peer.send(...frames());
@@ -89,7 +73,7 @@ test.each<[string, () => Buffer[], string]>([
     expect(await peer.goAway()).toBe(code);
     server.welcome = (next) =>
       void requested(next, 1).then(() => next.send(answerFrames(1, 'well')));
-    expect((await call(channel)).toString()).toBe('well');
+    expect((await rawCall(channel)).toString()).toBe('well');
   },
 );
 
@@ -99,12 +83,12 @@ test.each<[string, Buffer]>([
   ['an acknowledgement', rawFrame(SETTINGS, ACK, 0, NOTHING)],
   ['TLS', Buffer.from([0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x46, 0, 0, 0, 0, 0])],
 ])('a server that begins with %s is none', async (_what, greeting) => {
-  const { channel, server } = await start(greeting);
-  const first = await failureOf(call(channel));
+  const { channel, server } = await opened.rawPair(greeting);
+  const first = await failureOf(rawCall(channel));
   expect(first).toMatchObject({ status: 'UNAVAILABLE', neverBegun: true });
   expect(first.message).toMatch(`cannot connect to ${server.address}: it does not speak HTTP/2`);
   // Until it is time for another attempt, with the same reason, and without one.
-  expect(await failureOf(call(channel))).toMatchObject({
+  expect(await failureOf(rawCall(channel))).toMatchObject({
     message: first.message,
     neverBegun: true,
   });
@@ -112,9 +96,9 @@ test.each<[string, Buffer]>([
 });
 
 test('a server that hangs up at once is none either', async () => {
-  const { server, channel } = await start(NOTHING);
+  const { server, channel } = await opened.rawPair(NOTHING);
   server.welcome = (peer) => peer.socket.end();
-  expect(await failureOf(call(channel))).toMatchObject({
+  expect(await failureOf(rawCall(channel))).toMatchObject({
     status: 'UNAVAILABLE',
     neverBegun: true,
     message: `cannot connect to ${server.address}: it hung up; check the port, and whether TLS is used there`,
@@ -208,7 +192,7 @@ test.each<[string, Buffer[], string, string]>([
     'CANCEL',
   ],
 ])('%s fails the call alone, and its stream is reset', async (_what, frames, status, code) => {
-  const { server, channel } = await start();
+  const { server, channel } = await opened.rawPair();
   // Written by a listener of its own, so that the stream is open at this end too.
   const ends: (Error | null)[] = [];
   const stream = channel.bidi('/t/Talk', { deadlineMs: null });
@@ -226,7 +210,7 @@ test.each<[string, Buffer[], string, string]>([
   expect(await peer.reset(1)).toBe(code);
   expect(ends).toEqual([expect.objectContaining({ name: 'RpcError', status })]);
   expect(stream.closed).toBe(true);
-  const next = call(channel);
+  const next = rawCall(channel);
   await requested(peer, 3);
   // What was under way for the failed one changes nothing.
   peer.send(
@@ -283,8 +267,8 @@ test.each<[string, Buffer[], string, string]>([
     'the stream ended in the middle of a message',
   ],
 ])('an answer of %s', async (_what, frames, status, message) => {
-  const { server, channel } = await start();
-  const failure = failureOf(call(channel));
+  const { server, channel } = await opened.rawPair();
+  const failure = failureOf(rawCall(channel));
   const peer = await server.peer(0);
   await requested(peer, 1);
   peer.send(...frames);
@@ -295,8 +279,8 @@ test.each<[string, Buffer[], string, string]>([
 });
 
 test('padding, priorities, unknown frames, 1xx and pieces of header blocks are all right', async () => {
-  const { server, channel } = await start();
-  const answer = call(channel);
+  const { server, channel } = await opened.rawPair();
+  const answer = rawCall(channel);
   const peer = await server.peer(0);
   await requested(peer, 1);
   const message = grpcMessage('hello');
@@ -332,8 +316,8 @@ test.each([
   [0, 'INTERNAL', false, 'reset the call (NO_ERROR)'],
   [99, 'INTERNAL', false, 'reset the call (99)'],
 ])('a reset with code %i is %s', async (code, status, neverBegun, how) => {
-  const { server, channel } = await start();
-  const failure = failureOf(call(channel));
+  const { server, channel } = await opened.rawPair();
+  const failure = failureOf(rawCall(channel));
   const peer = await server.peer(0);
   await requested(peer, 1);
   peer.send(rawFrame(RST_STREAM, 0, 1, uint32(code)));
