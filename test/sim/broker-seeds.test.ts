@@ -66,7 +66,7 @@ describe('planted bugs', () => {
     ['attempts-forgotten', 10],
     ['sends-forgotten', 20],
     ['renewals-ignored', 60],
-    ['deleted-topics-kept', 10],
+    ['deleted-topics-kept', 100],
     ['subscriptions-not-saved', 20],
     ['outcomes-not-saved', 200],
   ];
