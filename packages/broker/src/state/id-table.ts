@@ -20,6 +20,8 @@ const CHAIN_MAX = 64;
  *
  *   heads   hash -> number of the newest entry of its chain
  *   slots   number mod capacity -> high, low, number of the earlier one, stamp, extra, value
+ *   marks   hash -> a bit of the hash for every entry of its chain: a lookup of something new ends there nearly always,
+ *           in a twentieth of the memory, which the processor's cache holds
  *
  * Nothing is ever taken out. A new entry overwrites the oldest, and a chain ends where it would lead to an entry that
  * was overwritten, which the numbers tell. So an insertion costs two writes, and a removal nothing.
@@ -28,6 +30,7 @@ const CHAIN_MAX = 64;
 export class IdTable {
   readonly #slots: Uint32Array;
   readonly #heads: Uint32Array;
+  readonly #marks: Uint8Array;
   readonly #slotMask: number;
   readonly #headMask: number;
   /** Number of the next entry, modulo 2^32; 0 is no number. */
@@ -39,8 +42,9 @@ export class IdTable {
     assert(capacity > 0 && capacity <= 2 ** 26, 'the capacity of a table is in bounds');
     assert((capacity & (capacity - 1)) === 0, 'the capacity of a table is a power of two');
     this.#slots = new Uint32Array(capacity * SLOT_WORDS);
-    // Twice as many chains as entries: most lookups find an empty one and touch no slot.
+    // Twice as many chains as entries: a lookup of something new meets few others.
     this.#heads = new Uint32Array(capacity * 2);
+    this.#marks = new Uint8Array(capacity * 2);
     this.#slotMask = capacity - 1;
     this.#headMask = capacity * 2 - 1;
   }
@@ -55,7 +59,7 @@ export class IdTable {
   }
 
   get sizeBytes(): number {
-    return this.#slots.byteLength + this.#heads.byteLength;
+    return this.#slots.byteLength + this.#heads.byteLength + this.#marks.byteLength;
   }
 
   /** The next {@link add} overwrites the oldest entry. */
@@ -93,7 +97,9 @@ export class IdTable {
 
   /** Number of the newest entry with this hash, 0 without one. Valid until the next `add`. */
   newest(high: number, low: number): number {
-    return this.#walk(this.#heads[low & this.#headMask]!, high, low);
+    const chain = low & this.#headMask;
+    if ((this.#marks[chain]! & markOf(high)) === 0) return 0;
+    return this.#walk(this.#heads[chain]!, high, low);
   }
 
   /** Number of the next older entry with the hash of the entry `number`, 0 without one. */
@@ -133,7 +139,11 @@ export class IdTable {
 
   #link(at: number, number: number): void {
     const chain = this.#slots[at + LOW]! & this.#headMask;
-    this.#slots[at + EARLIER] = this.#heads[chain]!;
+    const mark = markOf(this.#slots[at + HIGH]!);
+    const newest = this.#heads[chain]!;
+    const isEmpty = newest === 0 || (number - newest) >>> 0 > this.#size;
+    this.#marks[chain] = isEmpty ? mark : this.#marks[chain]! | mark;
+    this.#slots[at + EARLIER] = newest;
     this.#heads[chain] = number;
   }
 
@@ -149,4 +159,8 @@ export class IdTable {
     }
     return 0;
   }
+}
+
+function markOf(high: number): number {
+  return 1 << (high & 7);
 }

@@ -71,7 +71,7 @@ describe('RecentSends', () => {
     }
     expect(places(recent, 'fast50000', startMs)).toEqual([]);
     expect(recent.size).toBe(16_384);
-    expect(recent.sizeBytes).toBe(16_384 * 40);
+    expect(recent.sizeBytes).toBe(16_384 * 42);
   });
 
   test('gives memory back when a burst is out of time, and nothing before', () => {

@@ -36,7 +36,7 @@ export const stateSettings = {
     default: 1024 * 1024,
     min: 0,
     max: 16 * 1024 * 1024,
-    doc: 'Most message ids remembered, 40 bytes each, taken as they are needed; rounded up to a power of two. 0 = off.',
+    doc: 'Most message ids remembered, 42 bytes each, taken as they are needed; rounded up to a power of two. 0 = off.',
   }),
   sendDedupRebuildBytes: bytes({
     default: 128 * 1024 * 1024,
