@@ -16,8 +16,9 @@ type Owner = Pick<ReceiveRequest, 'clientId' | 'group' | 'topic'>;
 
 /** What one receive call was given. */
 interface Answer extends Owner {
-  readonly leases: PlacedLease[];
-  givenBack: boolean;
+  readonly firstQueueId: number;
+  /** Those that were not given back. */
+  leases: PlacedLease[];
 }
 
 /** A call that waits, or of which something is on its way to the log; and who waits for its end. */
@@ -42,7 +43,7 @@ const ANSWERS_MAX = 32 * 1024;
  *
  * Such messages become visible at once, their attempt does not count, and the repeated call is served like any other. But
  * an ordered queue repeats its batch by itself: the first one of the answer is only looked at first, on topics where a
- * call may look at any queue first.
+ * call may look at any queue first. Where that brings nothing in time, the batch is given back too.
  *
  * A call whose first one still waits takes its place, and one whose first one is just being given messages waits for that:
  * to be told "nothing" under a name is the end of that name, and nobody would ask for those messages any more.
@@ -68,7 +69,8 @@ export class Attempts {
         const place = { queueId, leaseId };
         const known = this.#find(attemptId);
         if (known !== null) known.leases.push(place);
-        else this.#put(attemptId, { clientId, group, topic, leases: [place], givenBack: false });
+        else
+          this.#put(attemptId, { clientId, group, topic, firstQueueId: queueId, leases: [place] });
       }
     }
   }
@@ -98,12 +100,12 @@ export class Attempts {
   answered(request: ReceiveRequest, leases: PlacedLease[]): void {
     const { attemptId, clientId, group, topic } = request;
     if (attemptId === null) return;
-    this.#put(attemptId, { clientId, group, topic, leases, givenBack: false });
+    this.#put(attemptId, { clientId, group, topic, firstQueueId: leases[0]!.queueId, leases });
   }
 
   /** The queue to look at first, because an answer of the same attempt took from it; null = any. */
   queueOf(request: ReceiveRequest): number | null {
-    return this.#earlier(request)?.leases[0]?.queueId ?? null;
+    return this.#earlier(request)?.firstQueueId ?? null;
   }
 
   /**
@@ -121,32 +123,54 @@ export class Attempts {
         return new Promise<void>((resolve) => open.over.push(resolve));
     }
     const answer = this.#earlier(request);
-    if (answer === null || answer.givenBack) return null;
-    const records = this.#returns(answer);
-    return records.length === 0 ? null : this.#giveBack(answer, records);
+    return answer === null ? null : this.#giveBack(answer, this.#notRepeated(answer));
   }
 
-  async #giveBack(answer: Answer, records: readonly ProposedRecord[]): Promise<void> {
-    const { proposer, probe } = this.#options;
-    await proposer.propose(records);
-    answer.givenBack = true;
-    probe.deliveriesAborted++;
+  /**
+   * Gives back all that an answer of the same attempt still holds: the client will be told that there is nothing.
+   * @returns null when it holds nothing
+   */
+  ended(request: ReceiveRequest): Promise<void> | null {
+    const answer = this.#earlier(request);
+    return answer === null ? null : this.#giveBack(answer, answer.leases);
   }
 
-  #returns({ group, topic, leases }: Answer): ProposedRecord[] {
+  /** Leases but for those of a queue that hands its batch out again by itself. */
+  #notRepeated({ group, topic, firstQueueId, leases }: Answer): PlacedLease[] {
     const { tables } = this.#options;
-    const records: ProposedRecord[] = [];
     const type = tables.topics.get(topic)?.config.type;
     // Where priorities or subscriptions say what is looked at, that may be another queue.
-    const repeats = type === 'LITE' || type === 'PRIORITY' ? null : leases[0]!.queueId;
+    if (type === 'LITE' || type === 'PRIORITY') return leases;
+    const kindOf = (queueId: number): string | undefined =>
+      tables.delivery(group, topic, queueId)?.state.kind;
+    return leases.filter(
+      ({ queueId }) => queueId !== firstQueueId || kindOf(queueId) !== 'ordered',
+    );
+  }
+
+  /** @returns null when nothing of the leases is open */
+  #giveBack(answer: Answer, leases: readonly PlacedLease[]): Promise<void> | null {
+    const { group, topic } = answer;
+    const records: ProposedRecord[] = [];
     for (const { queueId, leaseId } of leases) {
-      const state = tables.delivery(group, topic, queueId)?.state;
-      if (state === undefined || (state.kind === 'ordered' && queueId === repeats)) continue;
-      const offsets = state.openOffsets(leaseId);
-      if (offsets.length > 0)
+      const offsets = this.#options.tables
+        .delivery(group, topic, queueId)
+        ?.state.openOffsets(leaseId);
+      if (offsets !== undefined && offsets.length > 0)
         records.push(returnRecord({ group, topic, queueId }, leaseId, offsets));
     }
-    return records;
+    return records.length === 0 ? null : this.#propose(answer, leases, records);
+  }
+
+  async #propose(
+    answer: Answer,
+    leases: readonly PlacedLease[],
+    records: readonly ProposedRecord[],
+  ): Promise<void> {
+    const { proposer, probe } = this.#options;
+    await proposer.propose(records);
+    answer.leases = answer.leases.filter((lease) => !leases.includes(lease));
+    probe.deliveriesAborted++;
   }
 
   #earlier(request: ReceiveRequest): Answer | null {

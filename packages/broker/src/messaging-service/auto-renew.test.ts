@@ -233,6 +233,17 @@ describe('an answer that was lost', () => {
     expect(await fixture.receive(ordered)).toMatchObject([{ body: first!.body, attempt: 1 }]);
   });
 
+  test('an ordered batch that the repeated call cannot have goes to whoever comes next', async () => {
+    const group = { name: 'g', fifo: true, maxAttempts: 17 };
+    await fixture.service.putGroup(group);
+    await fixture.send('a');
+    expect(await poll('client', 'attempt-1')).toMatchObject([{ body: 'a' }]);
+    await fixture.service.putGroup({ ...group, consumeEnabled: false });
+    expect(await poll('client', 'attempt-1')).toEqual([]);
+    await fixture.service.putGroup(group);
+    expect(await poll('other', 'attempt-2')).toMatchObject([{ body: 'a', attempt: 1 }]);
+  });
+
   test('an ordered queue that something of a higher priority goes before is given back', async () => {
     await fixture.service.putTopic({ name: 'P', type: 'PRIORITY', queues: 2, permission: 6 });
     await fixture.service.putGroup({ name: 'g', fifo: true, maxAttempts: 17 });

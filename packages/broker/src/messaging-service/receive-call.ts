@@ -10,6 +10,8 @@ export interface ReceiveServer {
   attempt(call: ReceiveCall): number | null;
   /** The caller went away while the call waited. */
   gone(call: ReceiveCall): void;
+  /** The call's time is over, and it got nothing. */
+  foundNothing(call: ReceiveCall): void;
   /** The call was answered, and nothing of it is on its way to the log any more. */
   over(call: ReceiveCall): void;
 }
@@ -52,6 +54,12 @@ export class ReceiveCall extends WaitingCall<readonly DeliveredMessage[]> {
   }
 
   timedOut(): void {
+    this.#server.foundNothing(this);
+  }
+
+  override abandon(): void {
+    if (this.settled) return;
+    this.gone();
     this.answer([]);
   }
 

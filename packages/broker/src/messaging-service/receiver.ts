@@ -126,6 +126,18 @@ export class Receiver implements ReceiveServer {
     this.#options.polls.remove(call);
   }
 
+  /** What an answer under the call's name still holds is given back first: "nothing" is the end of that name. */
+  foundNothing(call: ReceiveCall): void {
+    const given = this.#options.attempts.ended(call.request);
+    if (given === null) return call.answer([]);
+    call.takesOff();
+    const answered = given.then(
+      () => call.answer([]),
+      (error: unknown) => call.failed(error),
+    );
+    void answered.then(() => call.landed());
+  }
+
   over(call: ReceiveCall): void {
     this.#options.attempts.over(call);
   }
@@ -193,7 +205,7 @@ export class Receiver implements ReceiveServer {
       probe.receivesRefused++;
       return call.failed(limitError(call, settings.openMessagesMax));
     }
-    if (deadlineMs <= nowMs) return call.answer([]);
+    if (deadlineMs <= nowMs) return call.timedOut();
     try {
       polls.park(call, deadlineMs, lookAgainAtMs);
     } catch (error) {
@@ -334,7 +346,7 @@ export class Receiver implements ReceiveServer {
   /** The call got nothing: it looks again. */
   #goOn(call: ReceiveCall): void {
     // A filter may pass over messages for as long as there are some: what it passed is remembered for the next call.
-    if (this.#options.clock.monotonicMs() >= call.workUntilMs) call.answer([]);
+    if (this.#options.clock.monotonicMs() >= call.workUntilMs) call.timedOut();
     else this.#serve(call);
   }
 
