@@ -27,6 +27,13 @@ export interface WatchOptions {
   readonly stored: (index: number) => void;
 }
 
+/** What is known when a call for a group's offset begins. */
+export interface OffsetAsked {
+  readonly topicEpoch: number;
+  /** What was answered last: this call must not be told less. */
+  readonly before: OffsetKnown | null;
+}
+
 /** Where a group was told to stand; with each reset another epoch begins. */
 export interface OffsetKnown {
   /** Tells its topic from a later one of the name. */
@@ -141,9 +148,12 @@ export class BrokerWatch {
   }
 
   /** The group's committed offset in a queue is answered: it never goes back, unless the group was put back. */
-  offsetRead(name: DeliveryName, offset: number | null, before = this.offsetKnown(name)): void {
+  offsetRead(name: DeliveryName, offset: number | null, asked = this.offsetAsked(name)): void {
     const { group, topic, queueId } = name;
     const topicEpoch = this.referee.topics.get(topic)?.epoch ?? 0;
+    // The topic was deleted between the answer and its arrival here.
+    if (topicEpoch !== asked.topicEpoch) return;
+    const { before } = asked;
     const where = `${group}/${topic}/${queueId}`;
     const end = this.referee.topics.get(topic)?.queues[queueId]?.length ?? 0;
     const epoch = this.referee.delivery(group, topic, queueId)?.epoch ?? 0;
@@ -155,15 +165,16 @@ export class BrokerWatch {
       );
     if (offset !== null && offset > end)
       this.#violate('offset-no-regress', `${where} is at ${offset}, and the queue ends at ${end}`);
-    const known = this.offsetKnown(name);
+    const known = this.#offsetsRead.get(where);
     const still = known?.topicEpoch === topicEpoch && known.epoch === epoch;
     const highest = Math.max(still ? known.offset : 0, offset ?? 0);
     this.#offsetsRead.set(where, { topicEpoch, epoch, offset: highest });
   }
 
-  /** What was answered last: a call that begins now must not be told less. */
-  offsetKnown({ group, topic, queueId }: DeliveryName): OffsetKnown | null {
-    return this.#offsetsRead.get(`${group}/${topic}/${queueId}`) ?? null;
+  /** A call for the group's offset begins. */
+  offsetAsked({ group, topic, queueId }: DeliveryName): OffsetAsked {
+    const topicEpoch = this.referee.topics.get(topic)?.epoch ?? 0;
+    return { topicEpoch, before: this.#offsetsRead.get(`${group}/${topic}/${queueId}`) ?? null };
   }
 
   /** Messages are read without a lease: those of the log, ascending, all that the filter lets through. */

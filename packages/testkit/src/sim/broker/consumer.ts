@@ -90,9 +90,9 @@ export class Consumer extends SimClient {
     const outcome = await this.call({
       label: `get offset ${this.name}`,
       run: async (messaging) => {
-        const known = watch.offsetKnown(queue);
+        const asked = watch.offsetAsked(queue);
         const offset = await messaging.committedOffset(queue);
-        watch.offsetRead(queue, offset, known);
+        watch.offsetRead(queue, offset, asked);
         return offset ?? 0;
       },
     });
@@ -102,8 +102,9 @@ export class Consumer extends SimClient {
       await this.call({
         label: `update offset ${this.name}`,
         run: async (messaging) => {
+          const asked = watch.offsetAsked(queue);
           const moved = await messaging.updateOffset(queue, offset + this.random.integer(0, 3));
-          watch.offsetRead(queue, moved);
+          watch.offsetRead(queue, moved, asked);
         },
       });
       return;
