@@ -1,4 +1,4 @@
-import { errorText, MqError } from '@raftmq/base';
+import { errorText, isMqError, MqError } from '@raftmq/base';
 import {
   consumeLimits,
   decodeReceiveMessageRequest,
@@ -61,7 +61,9 @@ export function receiveMessage(services: EdgeServices): RawMethod {
           code = await deliver(services, call, request, checked, writer);
         });
       } catch (error) {
-        if (!services.draining()) throw error;
+        // Where it is not known what the call was given, "nothing" would hide that.
+        if (!services.draining() || !isMqError(error) || error.code !== 'HA_NOT_AVAILABLE')
+          throw error;
         // An empty answer is polled again at once, over a new connection: this process is going away.
         writeFailure(writer, NO_MESSAGE, services.clock.wallMs());
         code = NO_MESSAGE.code;

@@ -11,11 +11,13 @@ export interface PlacedLease {
   readonly leaseId: number;
 }
 
-/** Whose attempt it is: names of different clients may be equal. */
-type Owner = Pick<ReceiveRequest, 'clientId' | 'group' | 'topic'>;
+/** What tells an attempt from others. */
+type Attempt = Pick<ReceiveRequest, 'attemptId' | 'clientId' | 'group' | 'topic'>;
 
 /** What one receive call was given. */
-interface Answer extends Owner {
+interface Answer {
+  readonly group: string;
+  readonly topic: string;
   readonly firstQueueId: number;
   /** Those that were not given back. */
   leases: PlacedLease[];
@@ -65,12 +67,12 @@ export class Attempts {
     this.#before = new Map();
     for (const { group, topic, queueId, state } of this.#options.tables.deliveries()) {
       for (const { clientId, leaseId, attemptId } of state.renewable()) {
-        if (attemptId === null) continue;
+        const key = keyOf({ attemptId, clientId, group, topic });
+        if (key === null) continue;
         const place = { queueId, leaseId };
-        const known = this.#find(attemptId);
+        const known = this.#find(key);
         if (known !== null) known.leases.push(place);
-        else
-          this.#put(attemptId, { clientId, group, topic, firstQueueId: queueId, leases: [place] });
+        else this.#put(key, { group, topic, firstQueueId: queueId, leases: [place] });
       }
     }
   }
@@ -83,24 +85,24 @@ export class Attempts {
 
   /** The call begins; there must be no other of the same attempt. */
   begin(call: ReceiveCall): void {
-    const { attemptId } = call.request;
-    if (attemptId !== null) this.#open.set(attemptId, { call, over: [] });
+    const key = keyOf(call.request);
+    if (key !== null) this.#open.set(key, { call, over: [] });
   }
 
   /** See `ReceiveServer.over`. */
   over(call: ReceiveCall): void {
-    const { attemptId } = call.request;
-    const open = attemptId === null ? undefined : this.#open.get(attemptId);
+    const key = keyOf(call.request);
+    const open = key === null ? undefined : this.#open.get(key);
     if (open?.call !== call) return;
-    this.#open.delete(attemptId!);
+    this.#open.delete(key!);
     for (const resolve of open.over) resolve();
   }
 
   /** The call gets these leases. */
   answered(request: ReceiveRequest, leases: PlacedLease[]): void {
-    const { attemptId, clientId, group, topic } = request;
-    if (attemptId === null) return;
-    this.#put(attemptId, { clientId, group, topic, firstQueueId: leases[0]!.queueId, leases });
+    const { group, topic } = request;
+    const key = keyOf(request);
+    if (key !== null) this.#put(key, { group, topic, firstQueueId: leases[0]!.queueId, leases });
   }
 
   /** The queue to look at first, because an answer of the same attempt took from it; null = any. */
@@ -113,13 +115,13 @@ export class Attempts {
    * @returns null when there is no such thing; else it is to be asked again afterwards, as another call may have begun
    */
   repeated(request: ReceiveRequest): Promise<void> | null {
-    const { attemptId } = request;
-    if (attemptId === null) return null;
-    const open = this.#open.get(attemptId);
-    if (open !== undefined && isSame(open.call.request, request)) {
-      open.call.abandon();
+    const key = keyOf(request);
+    if (key === null) return null;
+    const open = this.#open.get(key);
+    if (open !== undefined) {
+      open.call.replaced();
       // One that waited has ended by that.
-      if (this.#open.get(attemptId) === open)
+      if (this.#open.get(key) === open)
         return new Promise<void>((resolve) => open.over.push(resolve));
     }
     const answer = this.#earlier(request);
@@ -174,23 +176,24 @@ export class Attempts {
   }
 
   #earlier(request: ReceiveRequest): Answer | null {
-    const answer = request.attemptId === null ? null : this.#find(request.attemptId);
-    return answer !== null && isSame(answer, request) ? answer : null;
+    const key = keyOf(request);
+    return key === null ? null : this.#find(key);
   }
 
-  #find(attemptId: string): Answer | null {
-    return this.#answers.get(attemptId) ?? this.#before.get(attemptId) ?? null;
+  #find(key: string): Answer | null {
+    return this.#answers.get(key) ?? this.#before.get(key) ?? null;
   }
 
-  #put(attemptId: string, answer: Answer): void {
+  #put(key: string, answer: Answer): void {
     if (this.#answers.size >= ANSWERS_MAX) {
       this.#before = this.#answers;
       this.#answers = new Map();
     }
-    this.#answers.set(attemptId, answer);
+    this.#answers.set(key, answer);
   }
 }
 
-function isSame(one: Owner, other: Owner): boolean {
-  return one.clientId === other.clientId && one.group === other.group && one.topic === other.topic;
+/** Names of different clients may be equal. */
+function keyOf({ attemptId, clientId, group, topic }: Attempt): string | null {
+  return attemptId === null ? null : `${attemptId}\0${clientId}\0${group}\0${topic}`;
 }

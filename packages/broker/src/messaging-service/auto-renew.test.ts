@@ -9,6 +9,7 @@ import {
 import { settle } from '../testing/single-node.js';
 
 const UNSEEN_MS = 300_000;
+const NEVER = new AbortController().signal;
 
 let fixture: ServiceFixture;
 let term = 1;
@@ -106,10 +107,10 @@ describe('a call that is made again before its first one is answered', () => {
   });
 
   test('takes its place, as nobody listens to the first one', async () => {
-    const first = waits();
+    const first = codeOf(waits());
     await settle();
     const second = waits();
-    expect(await first).toEqual([]);
+    expect(await first).toBe('REQUEST_TIMEOUT');
     await fixture.send('a');
     expect(await second).toMatchObject([{ body: 'a', attempt: 1 }]);
   });
@@ -117,9 +118,9 @@ describe('a call that is made again before its first one is answered', () => {
   test('waits for the messages that the first one is being given', async () => {
     await fixture.send('a');
     fixture.node.hold = true;
-    const first = waits();
+    const first = codeOf(waits());
     await settle();
-    const again = poll('client', 'attempt-1');
+    const again = codeOf(poll('client', 'attempt-1'));
     const andAgain = waits();
     await settle();
     // "Nothing" would be the end of the name.
@@ -129,22 +130,22 @@ describe('a call that is made again before its first one is answered', () => {
     expect(early).toBe(false);
     fixture.node.hold = false;
     fixture.node.commit();
-    expect(await first).toEqual([]);
+    expect(await first).toBe('REQUEST_TIMEOUT');
     // The last one to ask is the one that listens.
-    expect(await again).toEqual([]);
+    expect(await again).toBe('REQUEST_TIMEOUT');
     expect(await andAgain).toMatchObject([{ body: 'a', attempt: 1 }]);
   });
 
   test('is refused when the leader cannot give them back, and gets them from the next one', async () => {
     await fixture.send('a');
     fixture.node.hold = true;
-    const first = waits();
+    const first = codeOf(waits());
     await settle();
     const again = codeOf(poll('client', 'attempt-1'));
     await settle();
     fixture.node.refuse = 'stopped';
     fixture.node.commit();
-    expect(await first).toEqual([]);
+    expect(await first).toBe('REQUEST_TIMEOUT');
     expect(await again).toBe('HA_NOT_AVAILABLE');
     fixture.node.refuse = null;
     fixture.node.hold = false;
@@ -179,6 +180,68 @@ describe('a call that is made again before its first one is answered', () => {
     fixture.node.hold = false;
     fixture.node.commit();
     expect(await again).toMatchObject([{ body: 'a', attempt: 1 }]);
+  });
+});
+
+describe('a call that comes late', () => {
+  const cancelled = { signal: AbortSignal.abort(), clientId: 'client', attemptId: 'attempt-1' };
+
+  beforeEach(async () => {
+    await poll('client', null);
+  });
+
+  test('and is cancelled already leaves the one that came after it alone', async () => {
+    const live = fixture.receive({
+      ...cancelled,
+      signal: NEVER,
+      autoRenew: true,
+      pollingMs: 20_000,
+    });
+    await settle();
+    expect(await fixture.receive(cancelled)).toEqual([]);
+    await fixture.send('a');
+    expect(await live).toMatchObject([{ body: 'a', attempt: 1 }]);
+    expect(await fixture.receive(cancelled)).toEqual([]);
+    expect(await poll('other', 'attempt-2')).toEqual([]);
+  });
+
+  test('of another client with the same name has nothing to do with it', async () => {
+    await fixture.send('a');
+    fixture.node.hold = true;
+    const first = codeOf(poll('client', 'attempt-1'));
+    await settle();
+    const again = poll('client', 'attempt-1');
+    const other = poll('other', 'attempt-1');
+    await settle();
+    fixture.node.hold = false;
+    fixture.node.commit();
+    expect(await first).toBe('REQUEST_TIMEOUT');
+    await fixture.clock.advance(60_000);
+    const bodies = (await Promise.all([again, other])).flat().map(({ body }) => body);
+    expect(bodies).toEqual(['a']);
+  });
+
+  test('ends when its caller expects it, however long it waited for the first one', async () => {
+    const first = codeOf(fixture.receive({ ...cancelled, signal: NEVER, pollingMs: 20_000 }));
+    await fixture.send('a');
+    expect(await first).toBe('OK');
+    await fixture.service.putGroup({
+      name: 'g',
+      fifo: false,
+      maxAttempts: 17,
+      consumeEnabled: false,
+    });
+    fixture.node.hold = true;
+    // What the first one got is given back first, which takes a while.
+    const again = fixture.receive({ ...cancelled, signal: NEVER, pollingMs: 1_000 });
+    await fixture.clock.advance(900);
+    fixture.node.hold = false;
+    fixture.node.commit();
+    await settle();
+    let ended = false;
+    void again.then(() => (ended = true));
+    await fixture.clock.advance(200);
+    expect(ended).toBe(true);
   });
 });
 

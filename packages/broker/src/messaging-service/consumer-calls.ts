@@ -1,4 +1,4 @@
-import { assert, MqError } from '@raftmq/base';
+import { assert, MqError, type Clock } from '@raftmq/base';
 import { type LiteService, type LiteSubscriptionChange } from '../lite/lite-service.js';
 import {
   type DeliveredMessage,
@@ -21,6 +21,7 @@ import { type Receiver } from './receiver.js';
 import { type TopicsAndGroups } from './topics-and-groups.js';
 
 export interface ConsumerCallsOptions {
+  readonly clock: Clock;
   readonly names: TopicsAndGroups;
   readonly leadership: Leadership;
   readonly secret: ReceiptSecret;
@@ -47,8 +48,9 @@ export class ConsumerCalls {
 
   /** See `Messaging.receive`. */
   async receive(request: ReceiveRequest): Promise<readonly DeliveredMessage[]> {
-    const { names, leadership, secret, attempts, receiver } = this.#options;
+    const { names, leadership, secret, attempts, receiver, clock } = this.#options;
     leadership.need();
+    const sinceMs = clock.monotonicMs();
     const topic = names.topic(request.topic);
     if (topic === null)
       throw new MqError('TOPIC_NOT_FOUND', `topic ${request.topic} does not exist`);
@@ -63,11 +65,14 @@ export class ConsumerCalls {
     if (group === null || group.consumeFrom !== undefined) {
       await this.#begin(request.group, request.topic);
     }
-    for (let before; (before = attempts.repeated(request)) !== null;) {
+    // A call whose caller has gone must not end the one that came after it.
+    while (!request.signal.aborted) {
+      const before = attempts.repeated(request);
+      if (before === null) break;
       await before;
       leadership.need();
     }
-    return receiver.receive(request);
+    return receiver.receive(request, sinceMs);
   }
 
   /** See `Messaging.syncLiteSubscription`. */

@@ -176,6 +176,7 @@ export class MessagingService implements Messaging, StateListener {
       clientExpiryMs: settingsDefaults.clientExpiryMs,
     });
     this.#consumers = new ConsumerCalls({
+      clock,
       names,
       leadership,
       secret,

@@ -1,3 +1,4 @@
+import { MqError } from '@raftmq/base';
 import { WaitingCall, type WaitingCaller } from '../longpoll/waiting-call.js';
 import { type DeliveredMessage, type ReceiveRequest } from '../messaging.js';
 
@@ -61,6 +62,14 @@ export class ReceiveCall extends WaitingCall<readonly DeliveredMessage[]> {
     if (this.settled) return;
     this.gone();
     this.answer([]);
+  }
+
+  /** Its attempt is made again. Should someone listen all the same, "nothing" would be the end of the attempt's name. */
+  replaced(): void {
+    this.gone();
+    this.failed(
+      new MqError('REQUEST_TIMEOUT', 'the call was made again under the same attempt id'),
+    );
   }
 
   /** A lease of the call may enter the log from here on, until {@link landed}. */

@@ -109,12 +109,16 @@ export class Receiver implements ReceiveServer {
     this.#turns.forgetGroup(group);
   }
 
-  /** Topic and group must exist. @throws MqError see `Messaging.receive` */
-  receive(request: ReceiveRequest): Promise<readonly DeliveredMessage[]> {
-    const { clock, tables } = this.#options;
+  /**
+   * Topic and group must exist.
+   * @param sinceMs when the call came, on the monotonic clock: its polling time began then
+   * @throws MqError see `Messaging.receive`
+   */
+  receive(request: ReceiveRequest, sinceMs: number): Promise<readonly DeliveredMessage[]> {
+    const { tables } = this.#options;
     if (request.signal.aborted) return Promise.resolve([]);
     return new Promise((resolve, reject) => {
-      const deadlineMs = clock.monotonicMs() + request.pollingMs;
+      const deadlineMs = sinceMs + request.pollingMs;
       const lite = tables.topics.get(request.topic)?.config.type === 'LITE';
       const call = new ReceiveCall(request, deadlineMs, lite, this, { resolve, reject });
       this.#options.attempts.begin(call);
@@ -345,6 +349,7 @@ export class Receiver implements ReceiveServer {
 
   /** The call got nothing: it looks again. */
   #goOn(call: ReceiveCall): void {
+    if (call.settled) return;
     // A filter may pass over messages for as long as there are some: what it passed is remembered for the next call.
     if (this.#options.clock.monotonicMs() >= call.workUntilMs) call.timedOut();
     else this.#serve(call);
