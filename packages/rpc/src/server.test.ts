@@ -7,12 +7,13 @@ import { connect as tlsConnect } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { MqError, silentLogger, type Logger } from '@raftmq/base';
 import { type RpcStream } from './call.js';
-import { RpcChannel } from './channel.js';
+import { type RpcChannel } from './channel.js';
 import { RpcServer, type RpcServerLimits } from './server.js';
 import { isRpcError, RpcError } from './status.js';
 import { failureOf } from './testing/failure-of.js';
+import { Opened } from './testing/raw-channel.js';
 
-const closers: (() => Promise<void> | void)[] = [];
+const opened = new Opened();
 let directory = '';
 
 beforeEach(() => {
@@ -20,7 +21,7 @@ beforeEach(() => {
 });
 
 afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
+  await opened.close();
   rmSync(directory, { recursive: true, force: true });
 });
 
@@ -42,17 +43,11 @@ async function start(
   });
   setUp(server);
   await server.start();
-  closers.push(() => server.close(200));
+  opened.add(() => server.close(200));
   return {
     server,
-    channel: ({ tls = false } = {}) => {
-      const channel = new RpcChannel({
-        address: `127.0.0.1:${server.port}`,
-        tls: tls ? { verify: false } : null,
-      });
-      closers.push(() => channel.close());
-      return channel;
-    },
+    channel: ({ tls = false } = {}) =>
+      opened.channelTo(`127.0.0.1:${server.port}`, { tls: tls ? { verify: false } : null }),
   };
 }
 

@@ -19,24 +19,21 @@ import {
 import { afterEach, expect, test } from '@jest/globals';
 import { createPrng } from '@raftmq/base';
 import { type RpcStream } from '../call.js';
-import { RpcChannel } from '../channel.js';
+import { type RpcChannel } from '../channel.js';
 import { isRpcError } from '../status.js';
 import { failureOf } from '../testing/failure-of.js';
+import { Opened } from '../testing/raw-channel.js';
 import { grpcMessage } from './testing/raw-peer.js';
 
 const MIB = 1024 * 1024;
-const closers: (() => Promise<void> | void)[] = [];
+const opened = new Opened();
 
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
-});
+afterEach(() => opened.close());
 
 const open = { deadlineMs: null };
 
 function channelTo(port: number): RpcChannel {
-  const channel = new RpcChannel({ address: `127.0.0.1:${port}`, tls: null });
-  closers.push(() => channel.close());
-  return channel;
+  return opened.channelTo(`127.0.0.1:${port}`);
 }
 
 /** Everything that a stream says, and its end. */
@@ -111,7 +108,7 @@ async function grpcServer(options: Record<string, unknown> = {}): Promise<number
       Talk: talk,
     },
   );
-  closers.push(() => server.forceShutdown());
+  opened.add(() => server.forceShutdown());
   return new Promise((resolve, reject) =>
     server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) =>
       error === null ? resolve(port) : reject(error),
@@ -233,7 +230,7 @@ async function nodeServer(
     stream.on('end', () => answer(stream, Buffer.concat(chunks), headers));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  closers.push(() => {
+  opened.add(() => {
     for (const session of sessions) session.destroy();
     server.close();
   });
