@@ -444,6 +444,15 @@ describe('ReceiveMessage', () => {
       undefined,
     ]);
   });
+
+  it('does not say that there was nothing where nobody knows, while the process stops', async () => {
+    edge.draining = true;
+    edge.messaging.failures = [new MqError('REQUEST_TIMEOUT')];
+    expect((await receive()).map((part) => part.status?.code)).toEqual([
+      statusCode.PROXY_TIMEOUT,
+      undefined,
+    ]);
+  });
 });
 
 describe('acknowledging', () => {

@@ -54,16 +54,11 @@ export abstract class WaitingCall<T> implements Poll {
     // Most have nothing to do then.
   }
 
-  /** Nobody waits for the answer any more. */
-  abandon(): void {
+  /** The abort signal's event. */
+  handleEvent(): void {
     if (this.settled) return;
     this.gone();
     this.timedOut();
-  }
-
-  /** The abort signal's event. */
-  handleEvent(): void {
-    this.abandon();
   }
 
   failed(error: unknown): void {

@@ -3,16 +3,13 @@ import { type Tables } from '../state/tables.js';
 import { returnRecord } from './leases.js';
 import { type MessagingProbe } from './probe.js';
 import { type ProposedRecord, type RecordsProposer } from './proposals.js';
-import { type ReceiveCall } from './receive-call.js';
+import { attemptKey, type ReceiveCall } from './receive-call.js';
 
 /** A lease and the queue it is in. */
 export interface PlacedLease {
   readonly queueId: number;
   readonly leaseId: number;
 }
-
-/** What tells an attempt from others. */
-type Attempt = Pick<ReceiveRequest, 'attemptId' | 'clientId' | 'group' | 'topic'>;
 
 /** What one receive call was given. */
 interface Answer {
@@ -67,7 +64,7 @@ export class Attempts {
     this.#before = new Map();
     for (const { group, topic, queueId, state } of this.#options.tables.deliveries()) {
       for (const { clientId, leaseId, attemptId } of state.renewable()) {
-        const key = keyOf({ attemptId, clientId, group, topic });
+        const key = attemptKey({ attemptId, clientId, group, topic });
         if (key === null) continue;
         const place = { queueId, leaseId };
         const known = this.#find(key);
@@ -85,29 +82,28 @@ export class Attempts {
 
   /** The call begins; there must be no other of the same attempt. */
   begin(call: ReceiveCall): void {
-    const key = keyOf(call.request);
+    const key = call.attemptKey;
     if (key !== null) this.#open.set(key, { call, over: [] });
   }
 
   /** See `ReceiveServer.over`. */
   over(call: ReceiveCall): void {
-    const key = keyOf(call.request);
-    const open = key === null ? undefined : this.#open.get(key);
+    const key = call.attemptKey;
+    if (key === null) return;
+    const open = this.#open.get(key);
     if (open?.call !== call) return;
-    this.#open.delete(key!);
+    this.#open.delete(key);
     for (const resolve of open.over) resolve();
   }
 
   /** The call gets these leases. */
-  answered(request: ReceiveRequest, leases: PlacedLease[]): void {
-    const { group, topic } = request;
-    const key = keyOf(request);
+  answered({ attemptKey: key, group, topic }: ReceiveCall, leases: PlacedLease[]): void {
     if (key !== null) this.#put(key, { group, topic, firstQueueId: leases[0]!.queueId, leases });
   }
 
   /** The queue to look at first, because an answer of the same attempt took from it; null = any. */
-  queueOf(request: ReceiveRequest): number | null {
-    return this.#earlier(request)?.firstQueueId ?? null;
+  queueOf(call: ReceiveCall): number | null {
+    return this.#find(call.attemptKey)?.firstQueueId ?? null;
   }
 
   /**
@@ -115,7 +111,7 @@ export class Attempts {
    * @returns null when there is no such thing; else it is to be asked again afterwards, as another call may have begun
    */
   repeated(request: ReceiveRequest): Promise<void> | null {
-    const key = keyOf(request);
+    const key = attemptKey(request);
     if (key === null) return null;
     const open = this.#open.get(key);
     if (open !== undefined) {
@@ -124,7 +120,7 @@ export class Attempts {
       if (this.#open.get(key) === open)
         return new Promise<void>((resolve) => open.over.push(resolve));
     }
-    const answer = this.#earlier(request);
+    const answer = this.#find(key);
     return answer === null ? null : this.#giveBack(answer, this.#notRepeated(answer));
   }
 
@@ -132,8 +128,8 @@ export class Attempts {
    * Gives back all that an answer of the same attempt still holds: the client will be told that there is nothing.
    * @returns null when it holds nothing
    */
-  ended(request: ReceiveRequest): Promise<void> | null {
-    const answer = this.#earlier(request);
+  ended(call: ReceiveCall): Promise<void> | null {
+    const answer = this.#find(call.attemptKey);
     return answer === null ? null : this.#giveBack(answer, answer.leases);
   }
 
@@ -175,12 +171,8 @@ export class Attempts {
     probe.deliveriesAborted++;
   }
 
-  #earlier(request: ReceiveRequest): Answer | null {
-    const key = keyOf(request);
-    return key === null ? null : this.#find(key);
-  }
-
-  #find(key: string): Answer | null {
+  #find(key: string | null): Answer | null {
+    if (key === null) return null;
     return this.#answers.get(key) ?? this.#before.get(key) ?? null;
   }
 
@@ -191,9 +183,4 @@ export class Attempts {
     }
     this.#answers.set(key, answer);
   }
-}
-
-/** Names of different clients may be equal. */
-function keyOf({ attemptId, clientId, group, topic }: Attempt): string | null {
-  return attemptId === null ? null : `${attemptId}\0${clientId}\0${group}\0${topic}`;
 }

@@ -106,6 +106,15 @@ describe('a call that is made again before its first one is answered', () => {
     await poll('client', null);
   });
 
+  /** The first call, which found a message and waits for its lease; what came of it. */
+  async function underWay(): Promise<{ readonly code: Promise<string> }> {
+    await fixture.send('a');
+    fixture.node.hold = true;
+    const code = codeOf(waits());
+    await settle();
+    return { code };
+  }
+
   test('takes its place, as nobody listens to the first one', async () => {
     const first = codeOf(waits());
     await settle();
@@ -116,10 +125,7 @@ describe('a call that is made again before its first one is answered', () => {
   });
 
   test('waits for the messages that the first one is being given', async () => {
-    await fixture.send('a');
-    fixture.node.hold = true;
-    const first = codeOf(waits());
-    await settle();
+    const first = await underWay();
     const again = codeOf(poll('client', 'attempt-1'));
     const andAgain = waits();
     await settle();
@@ -130,22 +136,19 @@ describe('a call that is made again before its first one is answered', () => {
     expect(early).toBe(false);
     fixture.node.hold = false;
     fixture.node.commit();
-    expect(await first).toBe('REQUEST_TIMEOUT');
+    expect(await first.code).toBe('REQUEST_TIMEOUT');
     // The last one to ask is the one that listens.
     expect(await again).toBe('REQUEST_TIMEOUT');
     expect(await andAgain).toMatchObject([{ body: 'a', attempt: 1 }]);
   });
 
   test('is refused when the leader cannot give them back, and gets them from the next one', async () => {
-    await fixture.send('a');
-    fixture.node.hold = true;
-    const first = codeOf(waits());
-    await settle();
+    const first = await underWay();
     const again = codeOf(poll('client', 'attempt-1'));
     await settle();
     fixture.node.refuse = 'stopped';
     fixture.node.commit();
-    expect(await first).toBe('REQUEST_TIMEOUT');
+    expect(await first.code).toBe('REQUEST_TIMEOUT');
     expect(await again).toBe('HA_NOT_AVAILABLE');
     fixture.node.refuse = null;
     fixture.node.hold = false;
@@ -154,12 +157,9 @@ describe('a call that is made again before its first one is answered', () => {
   });
 
   test('waits for a lease of which nobody knows whether it will be, until the leader steps down', async () => {
-    await fixture.send('a');
-    fixture.node.hold = true;
-    const first = codeOf(waits());
-    await settle();
+    const first = await underWay();
     fixture.node.expire();
-    expect(await first).toBe('REQUEST_TIMEOUT');
+    expect(await first.code).toBe('REQUEST_TIMEOUT');
     const again = codeOf(poll('client', 'attempt-1'));
     let answered = false;
     void again.then(() => (answered = true));
@@ -170,10 +170,7 @@ describe('a call that is made again before its first one is answered', () => {
   });
 
   test('gets the messages of a lease that is late after all', async () => {
-    await fixture.send('a');
-    fixture.node.hold = true;
-    void codeOf(waits());
-    await settle();
+    await underWay();
     fixture.node.expire();
     const again = poll('client', 'attempt-1');
     await settle();

@@ -100,15 +100,16 @@ export class Leases {
 
   /** What the call gets, for the case that the answer is lost on its way. */
   #remember(
-    { request }: ReceiveCall,
+    call: ReceiveCall,
     turns: readonly LoadedTurn[],
     grants: readonly DeliveryGrant[],
   ): void {
-    if (request.attemptId === null && !request.autoRenew) return;
+    const { attemptId, autoRenew } = call.request;
+    if (attemptId === null && !autoRenew) return;
     const { attempts, renewals } = this.#options;
     const leases = leasesOf(turns, grants);
-    attempts.answered(request, leases);
-    if (!request.autoRenew) return;
+    attempts.answered(call, leases);
+    if (!autoRenew) return;
     for (const { leaseId } of leases) renewals.answered(leaseId);
   }
 
@@ -164,7 +165,7 @@ export class Leases {
     probe.deliveriesAborted++;
     call.takesOff();
     const returned = proposer.propose(records).catch((error: unknown) => {
-      attempts.answered(call.request, leasesOf(turns, grants));
+      attempts.answered(call, leasesOf(turns, grants));
       logger.debug(
         { error: String(error) },
         'messages could not be given back; they become visible in time',

@@ -22,6 +22,8 @@ export class ReceiveCall extends WaitingCall<readonly DeliveredMessage[]> {
   readonly request: ReceiveRequest;
   readonly queueId: number | null;
   readonly filterKey: string;
+  /** See {@link attemptKey}. */
+  readonly attemptKey: string | null;
   /** Until then the call looks on after a look without a message; a call that does not wait has a moment for it. */
   readonly workUntilMs: number;
   /** The last attempt found a queue whose turn is taken. */
@@ -43,6 +45,7 @@ export class ReceiveCall extends WaitingCall<readonly DeliveredMessage[]> {
     super(request, deadlineMs, caller);
     this.request = request;
     this.queueId = request.queueId;
+    this.attemptKey = attemptKey(request);
     // What lite consumers may get differs from client to client.
     const scope = lite ? `lite/${request.clientId}` : String(request.queueId ?? '');
     this.filterKey = `${scope}/${request.filter.key}`;
@@ -58,7 +61,8 @@ export class ReceiveCall extends WaitingCall<readonly DeliveredMessage[]> {
     this.#server.foundNothing(this);
   }
 
-  override abandon(): void {
+  /** Nobody listens any more: what an answer still holds is left to the call that comes after this one. */
+  override handleEvent(): void {
     if (this.settled) return;
     this.gone();
     this.answer([]);
@@ -97,4 +101,12 @@ export class ReceiveCall extends WaitingCall<readonly DeliveredMessage[]> {
   #endIfOver(): void {
     if (this.settled && this.#underWay === 0) this.#server.over(this);
   }
+}
+
+/** What tells an attempt from others: names of different clients may be equal. null = it has no name. */
+export function attemptKey(
+  attempt: Pick<ReceiveRequest, 'attemptId' | 'clientId' | 'group' | 'topic'>,
+): string | null {
+  const { attemptId, clientId, group, topic } = attempt;
+  return attemptId === null ? null : `${attemptId}\0${clientId}\0${group}\0${topic}`;
 }

@@ -132,7 +132,7 @@ export class Receiver implements ReceiveServer {
 
   /** What an answer under the call's name still holds is given back first: "nothing" is the end of that name. */
   foundNothing(call: ReceiveCall): void {
-    const given = this.#options.attempts.ended(call.request);
+    const given = this.#options.attempts.ended(call);
     if (given === null) return call.answer([]);
     call.takesOff();
     const answered = given.then(
@@ -288,7 +288,7 @@ export class Receiver implements ReceiveServer {
     }
     // A message's priority is its queue: what is in a higher one goes first.
     if (type === 'PRIORITY') return { turns: view.queues.toReversed(), first: 0 };
-    const first = this.#options.attempts.queueOf(call.request) ?? view.rotation++ % queues;
+    const first = this.#options.attempts.queueOf(call) ?? view.rotation++ % queues;
     return { turns: view.queues, first };
   }
 

@@ -24,7 +24,7 @@ const CHAIN_MAX = 64;
  *           in a twentieth of the memory, which the processor's cache holds
  *
  * Nothing is ever taken out. A new entry overwrites the oldest, and a chain ends where it would lead to an entry that
- * was overwritten, which the numbers tell. So an insertion costs two writes, and a removal nothing.
+ * was overwritten, which the numbers tell. So an insertion costs three writes, and a removal nothing.
  * Source: the hash chains of LZ77 compressors, such as zlib's deflate.
  */
 export class IdTable {
