@@ -66,13 +66,13 @@ export class Applier {
 
   #apply(entry: Entry): void {
     const { stateMachine, waiting, probe, clock } = this.#options;
-    const results: unknown[] | null = waiting.size > 0 && waiting.expects(entry) ? [] : null;
+    const results: unknown[] | null = !waiting.isEmpty && waiting.expects(entry) ? [] : null;
     stateMachine.apply(entry, results);
     this.#appliedIndex = entry.index;
     this.#appliedEndPosition = entryEnd(entry);
     probe.appliedEntries++;
     probe.appliedBytes += entry.frame.length;
-    if (waiting.size === 0) return;
+    if (waiting.isEmpty) return;
     const settled = waiting.applied(entry, results);
     probe.rejectedLost += settled.lostProposals;
     if (settled.committedEntries === 0) return;

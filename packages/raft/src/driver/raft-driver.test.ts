@@ -150,6 +150,30 @@ describe('RaftDriver: proposals', () => {
       leadershipLost: 1,
     });
   });
+
+  it('tells who asked for it of an outcome that comes after "unknown", though nobody else waits', async () => {
+    const late: unknown[][] = [];
+    class CuriousProposal extends TestProposal {
+      committedLate(results: readonly unknown[], from: number): void {
+        late.push(results.slice(from, from + this.recordCount));
+      }
+    }
+    const group = new Group(1, { proposalTimeoutMs: 3000 });
+    const leader = await group.startAndElect();
+    leader.log.disk.open = false;
+    const stalled = new CuriousProposal();
+    leader.driver.propose(stalled);
+    await group.pass(4000);
+    expect(stalled.outcome).toBe('unknown');
+    leader.log.disk.open = true;
+    leader.log.disk.finish();
+    await group.settle();
+    expect(late).toEqual([[`${stalled.context!.index}/0`]]);
+    const next = new TestProposal();
+    leader.driver.propose(next);
+    await group.settle();
+    expect([next.outcome, late.length, leader.fatals]).toEqual(['committed', 1, []]);
+  });
 });
 
 describe('RaftDriver: the disk', () => {

@@ -37,8 +37,14 @@ export class WaitingEntries {
   readonly #expired = new RingQueue<Expired>();
   readonly #settled: Settled = { committedEntries: 0, lostProposals: 0, sealedAtMs: 0 };
 
+  /** Entries whose proposers wait. */
   get size(): number {
     return this.#ring.size;
+  }
+
+  /** Nobody waits, and nobody wants to hear of what comes late. */
+  get isEmpty(): boolean {
+    return this.#ring.size === 0 && this.#expired.size === 0;
   }
 
   add(entry: Entry, proposals: readonly Proposal[], sealedAtMs: number): void {
