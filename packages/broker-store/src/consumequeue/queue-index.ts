@@ -87,7 +87,9 @@ export class FileQueueIndex implements QueueIndex {
   }
 
   flush(): Promise<void> {
-    this.#flushing = this.#flushing.then(() => this.#flushAll());
+    // As of this call: a topic that is made anew meanwhile comes after the removal of the files that it takes over.
+    const topics = [...this.#topics];
+    this.#flushing = this.#flushing.then(() => this.#flushAll(topics));
     return this.#flushing;
   }
 
@@ -134,8 +136,8 @@ export class FileQueueIndex implements QueueIndex {
     await this.#files.closeAll();
   }
 
-  async #flushAll(): Promise<void> {
-    for (const [topic, queues] of [...this.#topics]) {
+  async #flushAll(topics: readonly (readonly [string, Map<number, Queue>])[]): Promise<void> {
+    for (const [topic, queues] of topics) {
       for (const [queueId, queue] of [...queues]) {
         if (this.#topics.get(topic) !== queues) break;
         if (queue.dirty) await this.#files.disk.makeDirectory(this.#queueDirectory(topic, queueId));
